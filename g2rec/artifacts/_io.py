@@ -1,0 +1,72 @@
+"""Small file operations that never leave half a file behind."""
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any
+
+from g2rec.errors import ArtifactError
+
+_CHUNK_BYTES = 1 << 22
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file, as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as handle:
+        while chunk := handle.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def temporary_sibling(path: Path) -> Path:
+    """A hidden, unique path beside ``path``, so that a rename stays on one file system."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:6]}.tmp")
+
+
+def replace_path(temporary: Path, final: Path) -> None:
+    """Move a finished file or folder to its final name; what stood there is removed.
+
+    A file is replaced atomically. A folder cannot be: the old one is moved aside first, so a reader
+    finds the old folder, none, or the new one, never a mixture.
+    """
+    if temporary.is_dir() and final.exists():
+        aside = temporary_sibling(final)
+        final.rename(aside)
+        temporary.rename(final)
+        shutil.rmtree(aside, ignore_errors=True)
+    else:
+        os.replace(temporary, final)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_sibling(path)
+    try:
+        temporary.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
+        replace_path(temporary, path)
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise disk_error(path, error) from error
+        raise
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON; a missing or damaged file is an `ArtifactError`."""
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise ArtifactError(f"{path} is missing; run the stage that writes it first") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ArtifactError(f"{path} is not valid JSON ({error}); remove it and run its stage again") from None
+
+
+def disk_error(path: Path, error: OSError) -> ArtifactError:
+    """The one sentence for a write that failed, such as on a full disk."""
+    reason = error.strerror or str(error)
+    return ArtifactError(f"writing {path} failed: {reason}; nothing was changed there, free some space and run again")
