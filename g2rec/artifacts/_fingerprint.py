@@ -40,6 +40,6 @@ def fingerprint(*values: Any) -> str:
 
 
 def derive_seed(*parts: int | str) -> int:
-    """Derive an independent 31-bit seed from a seed and names, such as ``derive_seed(seed, "tokenizer", epoch)``."""
+    """Derive an independent 31-bit seed from a seed and names: ``derive_seed(seed, "tokenizer", epoch)``."""
     text = "\x1f".join(str(part) for part in parts)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little") & 0x7FFFFFFF

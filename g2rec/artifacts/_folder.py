@@ -52,8 +52,8 @@ class Folder:
 
     def array(self, name: str, *, mmap: bool = True) -> np.ndarray[Any, Any]:
         """One array, memory-mapped read-only unless ``mmap`` is off."""
-        array = np.load(self._file(f"{name}.npy"), mmap_mode="r" if mmap else None, allow_pickle=False)
-        return array  # type: ignore[no-any-return]
+        file = self._file(f"{name}.npy")
+        return np.load(file, mmap_mode="r" if mmap else None, allow_pickle=False)  # type: ignore[no-any-return]
 
     def table(self, name: str) -> pa.Table:
         """One table."""
@@ -108,7 +108,10 @@ def save_folder(
             pq.write_table(table, temporary / f"{name}.parquet")
             files[f"{name}.parquet"] = {"rows": table.num_rows, "columns": table.column_names}
         for name, group in (tensors or {}).items():
-            save_file({key: t.detach().cpu().contiguous() for key, t in group.items()}, temporary / f"{name}.safetensors")
+            save_file(
+                {key: t.detach().cpu().contiguous() for key, t in group.items()},
+                temporary / f"{name}.safetensors",
+            )
             files[f"{name}.safetensors"] = {"shapes": {key: list(t.shape) for key, t in group.items()}}
         for name, entry in files.items():
             entry["bytes"] = (temporary / name).stat().st_size
@@ -143,24 +146,32 @@ def open_folder(path: Path, kind: str, *, verify: bool = True) -> Folder:
         ArtifactError: If the folder is missing, of another kind or version, or was changed.
     """
     if not path.is_dir():
-        raise ArtifactError(f"expected a {kind} folder at {path}, found none; run the stage that writes it first")
+        raise ArtifactError(
+            f"expected a {kind} folder at {path}, found none; run the stage that writes it first"
+        )
     manifest = read_json(path / "manifest.json")
     try:
         _check(path, manifest, kind, verify)
     except (KeyError, TypeError, AttributeError) as error:
-        raise ArtifactError(f"{path}/manifest.json lacks {error}; remove the folder and run its stage again") from None
+        raise ArtifactError(
+            f"{path}/manifest.json lacks {error}; remove the folder and run its stage again"
+        ) from None
     return Folder(path, manifest)
 
 
 def _check(path: Path, manifest: Mapping[str, Any], kind: str, verify: bool) -> None:
     if manifest["format_version"] != FORMAT_VERSION:
         version = manifest["format_version"]
-        raise ArtifactError(f"{path} has format {version}, this g2rec reads {FORMAT_VERSION}; run its stage again")
+        raise ArtifactError(
+            f"{path} has format {version}, this g2rec reads {FORMAT_VERSION}; run its stage again"
+        )
     if manifest["kind"] != kind:
         raise ArtifactError(f"expected a {kind} folder at {path}, found a {manifest['kind']}; check the path")
     body = {key: value for key, value in manifest.items() if key != "content_hash"}
     if manifest["content_hash"] != fingerprint(body):
-        raise ArtifactError(f"{path}/manifest.json does not match its own hash; remove the folder and run its stage again")
+        raise ArtifactError(
+            f"{path}/manifest.json does not match its own hash; remove the folder and run its stage again"
+        )
     for name, entry in manifest["files"].items():
         file = path / name
         size = file.stat().st_size if file.is_file() else None
@@ -169,5 +180,3 @@ def _check(path: Path, manifest: Mapping[str, Any], kind: str, verify: bool) -> 
             raise ArtifactError(f"{file} should have {entry['bytes']} bytes, it {came}; run its stage again")
         if verify and hash_file(file) != entry["sha256"]:
             raise ArtifactError(f"{file} does not match the checksum in its manifest; run its stage again")
-
-

@@ -39,7 +39,7 @@ def replace_path(temporary: Path, final: Path) -> None:
         temporary.rename(final)
         shutil.rmtree(aside, ignore_errors=True)
     else:
-        os.replace(temporary, final)
+        temporary.replace(final)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -63,10 +63,14 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         raise ArtifactError(f"{path} is missing; run the stage that writes it first") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ArtifactError(f"{path} is not valid JSON ({error}); remove it and run its stage again") from None
+        raise ArtifactError(
+            f"{path} is not valid JSON ({error}); remove it and run its stage again"
+        ) from None
 
 
 def disk_error(path: Path, error: OSError) -> ArtifactError:
     """The one sentence for a write that failed, such as on a full disk."""
     reason = error.strerror or str(error)
-    return ArtifactError(f"writing {path} failed: {reason}; nothing was changed there, free some space and run again")
+    return ArtifactError(
+        f"writing {path} failed: {reason}; nothing was changed there, free some space and run again"
+    )

@@ -1,0 +1,73 @@
+"""Batches whose order depends on nothing but (seed, epoch), so that a resumed run sees the same ones."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from g2rec.artifacts import derive_seed
+
+Batch = TypeVar("Batch", covariant=True)
+
+
+class BatchKey(NamedTuple):
+    """Which batch this is; all randomness inside a batch is keyed by it."""
+
+    epoch: int
+    """Counted from 0."""
+    step: int
+    """Counted from 0 in each epoch."""
+    rows: np.ndarray[Any, np.dtype[np.int64]]
+    """Row indices, in the order in which the batch takes them."""
+
+
+class _Keys(Sampler[BatchKey]):
+    """Yields one `BatchKey` a step; Lightning calls `set_epoch` before each epoch."""
+
+    def __init__(self, num_rows: int, batch_size: int, seed: int, shuffle: bool) -> None:
+        self.num_rows, self.batch_size, self.seed, self.shuffle = num_rows, batch_size, seed, shuffle
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-self.num_rows // self.batch_size)
+
+    def __iter__(self) -> Iterator[BatchKey]:
+        rows = np.arange(self.num_rows, dtype=np.int64)
+        if self.shuffle:
+            rows = np.random.default_rng(derive_seed(self.seed, "order", self.epoch)).permutation(rows)
+        for step in range(len(self)):
+            start = step * self.batch_size
+            yield BatchKey(self.epoch, step, rows[start : start + self.batch_size])
+
+
+class _Maker(Dataset[Batch], Generic[Batch]):
+    """A dataset whose "index" is a `BatchKey`."""
+
+    def __init__(self, make_batch: Callable[[BatchKey], Batch]) -> None:
+        self.make_batch = make_batch
+
+    def __getitem__(self, key: BatchKey) -> Batch:
+        return self.make_batch(key)
+
+
+def batches(
+    make_batch: Callable[[BatchKey], Batch], num_rows: int, batch_size: int, *, seed: int, shuffle: bool
+) -> DataLoader[Batch]:
+    """A loader of whole batches, made vectorised by ``make_batch``.
+
+    Args:
+        make_batch: Turns a `BatchKey` into a batch; must be a pure function of the key.
+        num_rows: Rows in an epoch.
+        batch_size: Rows in a batch; the last one may be smaller.
+        seed: With the epoch, decides the order.
+        shuffle: Permute the rows in each epoch.
+    """
+    keys = _Keys(num_rows, batch_size, seed, shuffle)
+    # Its own generator: by default a loader draws from torch's global one when it starts an epoch,
+    # which would shift the random numbers of a resumed epoch.
+    return DataLoader(_Maker(make_batch), sampler=keys, batch_size=None, generator=torch.Generator())

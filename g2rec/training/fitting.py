@@ -1,0 +1,306 @@
+"""Fitting any of our modules with Lightning: seeded by epoch, checkpointed, resumable, logged.
+
+Resuming gives the run that would have been: batches are keyed by (seed, epoch), torch is reseeded at the
+start of each epoch, and a checkpoint holds weights, optimizer and the best score so far. Lightning's own
+`ModelCheckpoint` keeps best and last in two files written one after the other; a kill between the two leaves
+a pair that disagree, hence `_Checkpoints`, which writes each file under a temporary name and renames it.
+"""
+
+import logging
+import math
+import shutil
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning as L
+import torch
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+
+from g2rec.artifacts import derive_seed, read_json, replace_path, write_json
+from g2rec.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitConfig:
+    """How long and how fast to train."""
+
+    epochs: int = 20
+    """Passes over the training rows, at most."""
+    batch_size: int = 256
+    """Rows in a batch."""
+    learning_rate: float = 1e-3
+    """AdamW's step size."""
+    weight_decay: float = 0.0
+    """AdamW's decoupled weight decay."""
+    warmup_steps: int = 0
+    """Steps over which the learning rate rises linearly from zero."""
+    patience: int = 0
+    """Validations without a better score before training stops; 0 trains all epochs."""
+    validate_every: int = 1
+    """Epochs between two validations."""
+    gradient_clip: float = 0.0
+    """Largest norm of the gradient; 0 does not clip."""
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    """Arithmetic of the forward and backward passes; ranking scores are float32 in any case."""
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    """Where to train; ``auto`` takes a GPU where there is one."""
+
+    def check(self) -> None:
+        """Raise `ConfigError` if a value is out of range."""
+        for name in ("epochs", "batch_size", "validate_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}; raise it")
+        for name in ("weight_decay", "warmup_steps", "patience", "gradient_clip"):
+            if getattr(self, name) < 0:
+                raise ConfigError(
+                    f"{name} must not be negative, got {getattr(self, name)}; use 0 to switch it off"
+                )
+        if not self.learning_rate > 0:
+            raise ConfigError(
+                f"learning_rate must be positive, got {self.learning_rate}; a usual value is 1e-3"
+            )
+        if self.accelerator == "gpu" and not torch.cuda.is_available():
+            raise ConfigError("accelerator is gpu, but torch finds no GPU; use accelerator=auto or cpu")
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """What a fit did."""
+
+    epochs: int
+    """Epochs trained, those before a resume included."""
+    seconds: float
+    """Wall-clock time of all sessions together, checkpoints included."""
+    best_epoch: int | None
+    """The epoch whose weights were kept, counted from 0; None if nothing was monitored."""
+    best_score: float | None
+    """The monitored score of that epoch."""
+    parameters: int
+    """Trainable parameters."""
+
+
+def fit(
+    module: L.LightningModule,
+    train: DataLoader[Any],
+    *,
+    config: FitConfig,
+    folder: Path,
+    name: str,
+    seed: int,
+    validation: DataLoader[Any] | None = None,
+    monitor: str | None = None,
+) -> FitReport:
+    """Train a module, from its last checkpoint if an earlier run with the same arguments was cut off.
+
+    Args:
+        module: What to train; afterwards it holds the best weights (with ``monitor``) or the last.
+        train: Training batches, from `g2rec.training.batches`.
+        config: Length, rates and device.
+        folder: Gets ``checkpoints/`` (removed by the caller once its artefact is saved) and ``logs/``.
+        name: Shown on the progress bar, and part of every seed.
+        seed: Decides initialisation-independent randomness (dropout and the like) of each epoch.
+        validation: Validation batches; the module logs ``monitor`` from them.
+        monitor: A logged score of which more is better.
+
+    Raises:
+        ConfigError: If a setting is out of range, or the loss stops being finite.
+    """
+    config.check()
+    checkpoints = _Checkpoints(folder / "checkpoints", monitor, config.patience)
+    with _quiet():
+        trainer = L.Trainer(
+            max_epochs=config.epochs,
+            accelerator=config.accelerator,
+            devices=1,
+            precision=config.precision,
+            gradient_clip_val=config.gradient_clip or None,
+            check_val_every_n_epoch=config.validate_every,
+            num_sanity_val_steps=0,
+            callbacks=[_EpochSeed(seed, name), _Progress(name, monitor), checkpoints],
+            logger=[
+                CSVLogger(folder / "logs", name="csv"),  # a version a session: a resume adds to the log
+                TensorBoardLogger(folder / "logs", name="tensorboard", version=""),
+            ],
+            log_every_n_steps=max(1, len(train)),
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+        )
+    torch.manual_seed(derive_seed(seed, name, "start"))
+    resume = checkpoints.last if checkpoints.last.exists() else None
+    if resume is not None:
+        logger.info("%s: resuming from %s", name, resume)
+    with _quiet():
+        trainer.fit(module, train, validation, ckpt_path=resume, weights_only=True)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    if monitor is not None and checkpoints.best.exists():
+        state = torch.load(checkpoints.best, map_location="cpu", weights_only=True)
+        module.load_state_dict(state)
+    module.eval()
+    return FitReport(
+        epochs=trainer.current_epoch,
+        seconds=checkpoints.seconds,
+        best_epoch=checkpoints.best_epoch,
+        best_score=checkpoints.best_score,
+        parameters=sum(p.numel() for p in module.parameters() if p.requires_grad),
+    )
+
+
+def optimizer(module: L.LightningModule, config: FitConfig) -> Any:
+    """AdamW with a linear warm-up, in the form that ``configure_optimizers`` returns."""
+    adamw = torch.optim.AdamW(
+        [p for p in module.parameters() if p.requires_grad],
+        lr=config.learning_rate,
+        weight_decay=config.weight_decay,
+    )
+    if not config.warmup_steps:
+        return adamw
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        adamw, lambda step: min(1.0, (step + 1) / config.warmup_steps)
+    )
+    return {"optimizer": adamw, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Lightning's banners, tips and the warnings that it causes itself; ours say what matters."""
+    noisy = logging.getLogger("lightning.pytorch")
+    level = noisy.level
+    noisy.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*does not have many workers.*")
+            warnings.filterwarnings("ignore", ".*isinstance\\(treespec, LeafSpec\\).*")
+            warnings.filterwarnings("ignore", ".*log_every_n_steps.*")
+            warnings.filterwarnings("ignore", "GPU available but not used.*")
+            yield
+    finally:
+        noisy.setLevel(level)
+
+
+class _EpochSeed(L.Callback):
+    """Reseeds torch at the start of each epoch, so that a resumed epoch repeats the lost one."""
+
+    def __init__(self, seed: int, name: str) -> None:
+        self.seed, self.name = seed, name
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        torch.manual_seed(derive_seed(self.seed, self.name, trainer.current_epoch))
+
+
+class _Progress(L.Callback):
+    """One bar a fit: steps done, the loss, and the best validation score."""
+
+    def __init__(self, name: str, monitor: str | None) -> None:
+        self.name, self.monitor = name, monitor
+        self.bar: Any = None
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        epochs = trainer.max_epochs or 1
+        steps = int(trainer.num_training_batches)
+        start = trainer.current_epoch * steps
+        self.bar = tqdm(
+            total=epochs * steps, initial=start, desc=self.name, unit="step", leave=False, dynamic_ncols=True
+        )
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.bar.update(1)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        metrics: Mapping[str, Any] = trainer.callback_metrics
+        shown = {
+            key: f"{float(metrics[key]):.4f}" for key in ("train_loss", self.monitor or "") if key in metrics
+        }
+        self.bar.set_postfix({"epoch": trainer.current_epoch + 1, **shown})
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.bar.close()
+
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+
+class _Checkpoints(L.Callback):
+    """Keeps the last epoch's state and the best epoch's weights, and stops when the score stalls."""
+
+    def __init__(self, folder: Path, monitor: str | None, patience: int) -> None:
+        self.last, self.best = folder / "last.ckpt", folder / "best.pt"
+        self.monitor, self.patience = monitor, patience
+        self.best_score: float | None = None
+        self.best_epoch: int | None = None
+        self.stalled = 0
+        self.seconds = 0.0
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        names = ("best_score", "best_epoch", "stalled", "seconds")
+        return {name: getattr(self, name) for name in names}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        for name, value in state_dict.items():
+            setattr(self, name, value)
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._clock = time.monotonic()
+        self._stop_if_stalled(trainer)
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        loss = outputs["loss"] if isinstance(outputs, Mapping) else outputs
+        if batch_idx == 0 and loss is not None and not math.isfinite(float(loss)):
+            epoch = trainer.current_epoch
+            raise ConfigError(
+                f"the training loss became {float(loss)} in epoch {epoch}; lower the learning rate"
+            )
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        validated = (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0
+        if self.monitor is not None and validated:
+            self._judge(trainer, pl_module, float(trainer.callback_metrics[self.monitor]))
+        now = time.monotonic()
+        self.seconds += now - self._clock
+        self._clock = now
+        temporary = self.last.with_suffix(".tmp")
+        trainer.save_checkpoint(temporary, weights_only=False)
+        replace_path(temporary, self.last)
+        self._stop_if_stalled(trainer)
+
+    def _judge(self, trainer: L.Trainer, module: L.LightningModule, score: float) -> None:
+        if self.best_score is not None and score <= self.best_score:
+            self.stalled += 1
+            return
+        self.best_score, self.best_epoch, self.stalled = score, trainer.current_epoch, 0
+        temporary = self.best.with_suffix(".tmp")
+        torch.save(module.state_dict(), temporary)
+        replace_path(temporary, self.best)
+
+    def _stop_if_stalled(self, trainer: L.Trainer) -> None:
+        if self.patience and self.stalled >= self.patience:
+            trainer.should_stop = True
+
+
+def start_or_resume(folder: Path, key: str) -> None:
+    """Clear checkpoints that another configuration left in ``folder``, so that only its own are resumed."""
+    marker = folder / "checkpoints" / "key.json"
+    if marker.exists() and read_json(marker) == key:
+        return
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    shutil.rmtree(folder / "logs", ignore_errors=True)
+    write_json(marker, key)
