@@ -1,0 +1,1 @@
+"""Graph recipes, one YAML each; the wheel carries this folder as ``g2rec.shipped_graphs``."""
