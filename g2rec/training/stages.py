@@ -1,0 +1,97 @@
+"""A run's stages: each is done once, remembered by what it was made from, and resumed when it was cut off.
+
+A run is a folder. Each stage owns a subfolder of it and, when all that it writes is there, a ``stage.json``
+with the key of its inputs (settings and content hashes), one line of counts, and the seconds it took. The
+same key means the same result, so a second run loads it; another key starts the stage afresh.
+"""
+
+import logging
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from g2rec.artifacts import read_json, write_json
+from g2rec.errors import ArtifactError
+from g2rec.training.fitting import start_or_resume
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """What is known of a stage that is done."""
+
+    name: str
+    key: str
+    """Hash of everything that the stage depends on."""
+    line: str
+    """Counts, for people."""
+    seconds: float
+    """Wall-clock time of the session that finished it."""
+    reused: bool = False
+    """Whether this run loaded it instead of making it."""
+
+
+def run_stage(
+    folder: Path,
+    key: str,
+    *,
+    make: Callable[[], T],
+    load: Callable[[], T],
+    line: Callable[[T], str],
+    announce: Callable[[StageRecord], None] = lambda record: None,
+) -> T:
+    """Load the stage in ``folder`` if it was made from the same inputs, or make it.
+
+    Args:
+        folder: The stage's own folder; its name is the stage's name.
+        key: Hash of the settings and of the content of what the stage takes.
+        make: Does the work and saves the result below ``folder``.
+        load: Reads the result.
+        line: Counts to show and to remember.
+        announce: Told when the stage is there.
+    """
+    remembered = read_record(folder)
+    if remembered is not None and remembered.key == key:
+        try:
+            result = load()
+        except ArtifactError as error:
+            logger.warning("%s; making it again", error)
+        else:
+            announce(StageRecord(folder.name, key, remembered.line, remembered.seconds, reused=True))
+            return result
+    (folder / "stage.json").unlink(missing_ok=True)
+    _sweep(folder)
+    start_or_resume(folder, key)
+    clock = time.monotonic()
+    result = make()
+    record = StageRecord(folder.name, key, line(result), time.monotonic() - clock)
+    write_json(folder / "stage.json", {"key": key, "line": record.line, "seconds": record.seconds})
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    announce(record)
+    return result
+
+
+def read_record(folder: Path) -> StageRecord | None:
+    """What an earlier run remembered of a stage; None if it is not done."""
+    file = folder / "stage.json"
+    if not file.is_file():
+        return None
+    try:
+        known: dict[str, Any] = read_json(file)
+        return StageRecord(folder.name, known["key"], known["line"], known["seconds"], reused=True)
+    except (ArtifactError, KeyError, TypeError):
+        return None
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a killed run left half-written."""
+    for leftover in folder.rglob(".*.tmp"):
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)

@@ -1,0 +1,112 @@
+"""Folders are written whole or not at all, and refuse to open when they were changed."""
+
+import errno
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from g2rec.artifacts import derive_seed, fingerprint, open_folder, save_folder
+from g2rec.errors import ArtifactError
+
+
+def save(path: Path, value: int = 1) -> None:
+    save_folder(
+        path,
+        "thing",
+        arrays={"a": np.arange(5, dtype=np.int32) * value},
+        tables={"t": pa.table({"x": [1, 2]})},
+        tensors={"w": {"weight": torch.ones(2, 3)}},
+        meta={"n": value},
+        made_from={"log": "abc"},
+    )
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    save(tmp_path / "f")
+    folder = open_folder(tmp_path / "f", "thing")
+    assert folder.array("a").tolist() == [0, 1, 2, 3, 4]
+    assert isinstance(folder.array("a"), np.memmap)
+    assert folder.table("t").column("x").to_pylist() == [1, 2]
+    assert torch.equal(folder.tensors("w")["weight"], torch.ones(2, 3))
+    assert folder.meta["n"] == 1
+    assert folder.manifest["made_from"] == {"log": "abc"}
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["f"]
+
+
+def test_content_hash_depends_on_content_only(tmp_path: Path) -> None:
+    for name, value in (("f", 1), ("g", 1), ("h", 2)):
+        save(tmp_path / name, value)
+    hashes = [open_folder(tmp_path / name, "thing").content_hash for name in "fgh"]
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda f: (f / "a.npy").write_bytes((f / "a.npy").read_bytes()[:-4]), "should have"),
+        (lambda f: (f / "a.npy").unlink(), "is missing"),
+        (lambda f: (f / "a.npy").write_bytes((f / "a.npy").read_bytes()[:-4] + b"zzzz"), "checksum"),
+        (lambda f: (f / "manifest.json").write_text("{"), "not valid JSON"),
+        (lambda f: (f / "manifest.json").unlink(), "is missing"),
+        (lambda f: (f / "manifest.json").write_text("{}"), "lacks"),
+    ],
+)
+def test_damage_is_refused_in_one_sentence(tmp_path: Path, damage, says: str) -> None:
+    save(tmp_path / "f")
+    damage(tmp_path / "f")
+    with pytest.raises(ArtifactError, match=says) as caught:
+        open_folder(tmp_path / "f", "thing")
+    assert "\n" not in str(caught.value)
+
+
+def test_edited_manifest_is_refused(tmp_path: Path) -> None:
+    save(tmp_path / "f")
+    file = tmp_path / "f" / "manifest.json"
+    manifest = json.loads(file.read_text())
+    manifest["made_from"]["log"] = "other"
+    file.write_text(json.dumps(manifest))
+    with pytest.raises(ArtifactError, match="own hash"):
+        open_folder(tmp_path / "f", "thing")
+
+
+def test_other_kind_is_refused(tmp_path: Path) -> None:
+    save(tmp_path / "f")
+    with pytest.raises(ArtifactError, match="expected a graph folder .* found a thing"):
+        open_folder(tmp_path / "f", "graph")
+
+
+def test_full_disk_leaves_the_old_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(tmp_path / "f", 1)
+
+    def full(*args: object, **kwargs: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "save", full)
+    with pytest.raises(ArtifactError, match="No space left"):
+        save(tmp_path / "f", 2)
+    assert open_folder(tmp_path / "f", "thing").meta["n"] == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["f"]
+
+
+def test_fingerprint_tells_types_and_values_apart() -> None:
+    @dataclass(frozen=True)
+    class A:
+        x: int = 1
+
+    @dataclass(frozen=True)
+    class B:
+        x: int = 1
+
+    assert fingerprint(A()) == fingerprint(A())
+    assert len({fingerprint(A()), fingerprint(B()), fingerprint(A(2))}) == 3
+
+
+def test_derived_seeds_differ_by_every_part() -> None:
+    seeds = {derive_seed(s, n, e) for s in range(5) for n in ("a", "b") for e in range(5)}
+    assert len(seeds) == 50
+    assert derive_seed(1, "a") == derive_seed(1, "a")

@@ -1,0 +1,96 @@
+"""A fit that is killed and resumed ends where an undisturbed one ends."""
+
+from pathlib import Path
+
+import lightning as L
+import pytest
+import torch
+
+from g2rec.errors import ConfigError
+from g2rec.training import BatchKey, FitConfig, FitReport, batches, fit, optimizer
+
+ROWS = torch.randn(100, 4, generator=torch.Generator().manual_seed(1))
+
+
+class Killed(Exception):
+    pass
+
+
+class Sums(L.LightningModule):
+    """Learns the sum of four numbers through dropout, so that the random stream matters."""
+
+    def __init__(self, die_in_epoch: int | None = None, nan_in_epoch: int | None = None) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.linear, self.dropout = torch.nn.Linear(4, 1), torch.nn.Dropout(0.3)
+        self.die_in_epoch, self.nan_in_epoch = die_in_epoch, nan_in_epoch
+
+    def training_step(self, batch: torch.Tensor, index: int) -> torch.Tensor:
+        if self.current_epoch == self.die_in_epoch and index == 2:
+            raise Killed
+        loss = (self.linear(self.dropout(batch)) - batch.sum(1, keepdim=True)).pow(2).mean()
+        self.log("train_loss", loss, on_step=False, on_epoch=True)
+        return loss * float("nan") if self.current_epoch == self.nan_in_epoch else loss
+
+    def validation_step(self, batch: torch.Tensor, index: int) -> None:
+        self.log("val_score", -(self.linear(batch) - batch.sum(1, keepdim=True)).pow(2).mean())
+
+    def configure_optimizers(self):
+        return optimizer(self, FitConfig(learning_rate=0.05, warmup_steps=5))
+
+
+def run(module: Sums, folder: Path, **settings: int) -> FitReport:
+    def make(key: BatchKey) -> torch.Tensor:
+        return ROWS[torch.from_numpy(key.rows)]
+
+    return fit(
+        module,
+        batches(make, 100, 16, seed=1, shuffle=True),
+        config=FitConfig(**{"epochs": 8, "accelerator": "cpu", **settings}),
+        folder=folder,
+        name="sums",
+        seed=1,
+        validation=batches(make, 100, 50, seed=1, shuffle=False),
+        monitor="val_score",
+    )
+
+
+def test_killed_and_resumed_is_undisturbed(tmp_path: Path) -> None:
+    whole, cut = Sums(), Sums()
+    report = run(whole, tmp_path / "whole")
+    with pytest.raises(Killed):
+        run(Sums(die_in_epoch=5), tmp_path / "cut")
+    resumed = run(cut, tmp_path / "cut")
+    assert resumed.best_epoch == report.best_epoch
+    assert resumed.best_score == pytest.approx(report.best_score, abs=1e-7)
+    assert torch.equal(cut.linear.weight, whole.linear.weight)
+
+
+def test_patience_stops_and_the_best_weights_are_kept(tmp_path: Path) -> None:
+    module = Sums()
+    report = run(module, tmp_path, epochs=60, patience=2)
+    assert report.epochs < 60
+    assert report.best_epoch is not None and report.best_epoch <= report.epochs - 2
+    score = -(module.linear(ROWS).detach() - ROWS.sum(1, keepdim=True)).pow(2).mean()
+    assert float(score) == pytest.approx(report.best_score, rel=1e-3)
+
+
+def test_a_loss_that_is_not_finite_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="lower the learning rate"):
+        run(Sums(nan_in_epoch=1), tmp_path)
+
+
+def test_settings_out_of_range(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="epochs must be at least 1"):
+        run(Sums(), tmp_path, epochs=0)
+
+
+def test_order_is_keyed_by_seed_and_epoch() -> None:
+    def rows(seed: int, epoch: int) -> list[int]:
+        loader = batches(lambda key: key.rows, 10, 4, seed=seed, shuffle=True)
+        loader.sampler.set_epoch(epoch)
+        return [int(row) for batch in loader for row in batch]
+
+    assert rows(1, 0) == rows(1, 0)
+    assert sorted(rows(1, 0)) == list(range(10))
+    assert rows(1, 0) != rows(1, 1) != rows(2, 1)
