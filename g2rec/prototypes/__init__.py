@@ -1,0 +1,28 @@
+"""User-interest prototypes: a few vectors, and how far each item belongs to each of them."""
+
+from g2rec.prototypes._cluster import kmeans
+from g2rec.prototypes._community import community_partition
+from g2rec.prototypes._control import random_prototypes
+from g2rec.prototypes._free import ModularityConfig, fit_modularity
+from g2rec.prototypes._head import GraphHeadConfig, PrototypeHead
+from g2rec.prototypes._interests import InterestPrototypes, Memberships
+from g2rec.prototypes._losses import modularity_loss, usage_balance_loss
+from g2rec.prototypes._modularity import modularity_report, soft_modularity
+from g2rec.prototypes._naming import top_items
+
+__all__ = [
+    "GraphHeadConfig",
+    "InterestPrototypes",
+    "Memberships",
+    "ModularityConfig",
+    "PrototypeHead",
+    "community_partition",
+    "fit_modularity",
+    "kmeans",
+    "modularity_loss",
+    "modularity_report",
+    "random_prototypes",
+    "soft_modularity",
+    "top_items",
+    "usage_balance_loss",
+]
