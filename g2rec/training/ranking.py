@@ -1,0 +1,76 @@
+"""Rank the catalogue for all users and find their targets: validation, and `g2rec evaluate`."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from g2rec.evaluation import TargetRanks, check_cutoffs, expected_ndcg_at_k, ranked_target_rank, target_rank
+from g2rec.recommenders import HistoryBatch, Recommender, history_batch
+from g2rec.shapes import Bool, Int, Tensor
+
+if TYPE_CHECKING:
+    from g2rec.interactions import Targets
+
+Ranks = tuple[Int[Tensor, " B"], Int[Tensor, " B"]]
+
+
+@torch.no_grad()
+def rank_all(
+    model: Recommender, targets: "Targets", *, top_k: int = 50, batch_size: int = 512
+) -> TargetRanks:
+    """Rank the whole catalogue for every evaluated user, with and without their history masked out.
+
+    Runs on the model's device and in float32; the result is on the CPU.
+
+    Args:
+        model: A fitted recommender.
+        targets: Users, targets and histories.
+        top_k: Length of the kept lists, and of a beam's ranking: targets beyond it are misses there.
+        batch_size: Users ranked at once.
+
+    Raises:
+        ConfigError: If ``top_k`` is larger than the catalogue.
+    """
+    check_cutoffs((top_k,), model.num_items)
+    model.eval()
+    parts: list[list[Tensor]] = []
+    for start in range(0, len(targets.target), batch_size):
+        rows = np.arange(start, min(start + batch_size, len(targets.target)))
+        batch = history_batch(targets.indptr, targets.history, targets.user_index, rows).to(model.device)
+        target = torch.from_numpy(np.asarray(targets.target[rows], dtype=np.int64)).to(model.device)
+        parts.append([t.cpu() for t in _rank_batch(model, batch, target, top_k)])
+    if not parts:
+        none = torch.zeros(0, dtype=torch.int64)
+        return TargetRanks(none, none, none, none, none.bool(), none, none.view(0, top_k), model.num_items)
+    above, tied, masked_above, masked_tied, inside, target, top = (
+        torch.cat(column) for column in zip(*parts, strict=True)
+    )
+    return TargetRanks(above, tied, masked_above, masked_tied, inside, target, top, model.num_items)
+
+
+def batch_ndcg(model: Recommender, batch: HistoryBatch, target: Int[Tensor, " B"], k: int = 10) -> Tensor:
+    """Expected NDCG at K of each user of a batch, history not masked: the score that selects models."""
+    k = min(k, model.num_items)
+    if model.scores_all_items:
+        above, tied = target_rank(model.score(batch), target)
+    else:
+        ranked = model.rank(batch, k)
+        above, tied = ranked_target_rank(ranked.items, ranked.scores, target, model.num_items)
+    return expected_ndcg_at_k(above, tied, k)
+
+
+def _rank_batch(model: Recommender, batch: HistoryBatch, target: Tensor, top_k: int) -> list[Tensor]:
+    seen: Bool[Tensor, "B I"] = batch.seen(model.num_items)
+    inside = seen.gather(1, target.unsqueeze(1)).squeeze(1)
+    if model.scores_all_items:
+        scores = model.score(batch)
+        plain, masked = target_rank(scores, target), target_rank(scores, target, seen)
+        top = scores.topk(top_k, dim=1).indices
+    else:
+        free = model.rank(batch, top_k)
+        fresh = model.rank(batch, top_k, exclude=seen)
+        plain = ranked_target_rank(free.items, free.scores, target, model.num_items)
+        masked = ranked_target_rank(fresh.items, fresh.scores, target, model.num_items)
+        top = free.items
+    return [*plain, *masked, inside, target, top]

@@ -1,0 +1,165 @@
+"""Fit models that read sequences: windows of the training events, validation by N@10 on all users."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import lightning as L
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from g2rec.artifacts import derive_seed
+from g2rec.errors import DataError
+from g2rec.recommenders import HistoryBatch, Recommender, SASRec, SASRecConfig, history_batch, pad_windows
+from g2rec.shapes import Int, Tensor
+from g2rec.training.batches import BatchKey, batches
+from g2rec.training.fitting import FitConfig, FitReport, fit, optimizer
+from g2rec.training.ranking import batch_ndcg
+
+if TYPE_CHECKING:
+    from g2rec.interactions import Interactions
+
+MONITOR = "val_ndcg@10"
+
+
+class Windows(NamedTuple):
+    """Slices of one array of events; each is one training sequence."""
+
+    item_index: np.ndarray[Any, Any]
+    start: np.ndarray[Any, np.dtype[np.int64]]
+    end: np.ndarray[Any, np.dtype[np.int64]]
+
+
+class ValidationBatch(NamedTuple):
+    """Users of the validation set."""
+
+    batch: HistoryBatch
+    target: Int[Tensor, " B"]
+
+
+def training_windows(interactions: "Interactions", max_len: int) -> Windows:
+    """Cut each user's training events into windows of at most ``max_len`` inputs and their targets.
+
+    Windows are cut from the end and overlap by one event, so that every event but a user's first is a
+    target exactly once an epoch, however long the sequence.
+
+    Raises:
+        DataError: If no user has two training events.
+    """
+    sequences = interactions.train_sequences()
+    lengths = np.diff(sequences.indptr)
+    pieces = np.maximum(0, -(-(lengths - 1) // max_len))
+    if pieces.sum() == 0:
+        raise DataError("expected a user with two training events or more, found none; check the split")
+    user = np.repeat(np.arange(len(lengths)), pieces)
+    back = np.arange(len(user)) - np.repeat(np.cumsum(pieces) - pieces, pieces)  # 0 is the latest window
+    end = sequences.indptr[user + 1] - back * max_len
+    start = np.maximum(sequences.indptr[user], end - max_len - 1)
+    return Windows(np.asarray(sequences.item_index), start, end)
+
+
+def window_loader(windows: Windows, batch_size: int, seed: int) -> DataLoader[Tensor]:
+    """Shuffled batches of right-padded windows."""
+
+    def make(key: BatchKey) -> Tensor:
+        return torch.from_numpy(
+            pad_windows(windows.item_index, windows.start[key.rows], windows.end[key.rows])
+        )
+
+    return batches(make, len(windows.start), batch_size, seed=derive_seed(seed, "windows"), shuffle=True)
+
+
+def validation_loader(interactions: "Interactions", batch_size: int) -> DataLoader[ValidationBatch]:
+    """The whole validation set, in order.
+
+    Raises:
+        DataError: If there is no validation target.
+    """
+    targets = interactions.targets("validation")
+    if not len(targets.target):
+        raise DataError("expected validation targets, found none; users need at least three events")
+
+    def make(key: BatchKey) -> ValidationBatch:
+        target = torch.from_numpy(np.asarray(targets.target[key.rows], dtype=np.int64))
+        batch = history_batch(targets.indptr, targets.history, targets.user_index, key.rows)
+        return ValidationBatch(batch, target)
+
+    return batches(make, len(targets.target), batch_size, seed=0, shuffle=False)
+
+
+class RecommenderModule(L.LightningModule):
+    """Trains a recommender that has a ``loss``; validates by expected N@10, history not masked."""
+
+    def __init__(self, model: Any, fit_config: FitConfig) -> None:
+        super().__init__()
+        self.model, self.fit_config = model, fit_config
+
+    def training_step(self, batch: Any, batch_index: int) -> Tensor:
+        """One step on the model's own loss."""
+        loss: Tensor = self.model.loss(batch)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=1)
+        return loss
+
+    def validation_step(self, batch: ValidationBatch, batch_index: int) -> None:
+        """Add up N@10; ranking is in float32 whatever the training precision."""
+        with torch.autocast(self.device.type, enabled=False):
+            values = batch_ndcg(self.model, batch.batch, batch.target)
+        self.log(MONITOR, values.mean().float(), batch_size=len(values))
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Move a batch; Lightning does not look inside a frozen dataclass."""
+        if isinstance(batch, ValidationBatch):
+            return ValidationBatch(batch.batch.to(device), batch.target.to(device))
+        return super().transfer_batch_to_device(batch, device, dataloader_idx)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW."""
+        return optimizer(self, self.fit_config)
+
+
+def fit_recommender(
+    model: Recommender,
+    train: DataLoader[Any],
+    interactions: "Interactions",
+    *,
+    fit_config: FitConfig,
+    folder: Path,
+    seed: int,
+) -> FitReport:
+    """Train any recommender with a ``loss``, keeping the epoch with the best N@10 on validation."""
+    module = RecommenderModule(model, fit_config)
+    validation = validation_loader(interactions, 512)
+    return fit(
+        module,
+        train,
+        config=fit_config,
+        folder=folder,
+        name=model.name,
+        seed=seed,
+        validation=validation,
+        monitor=MONITOR,
+    )
+
+
+def fit_sasrec(
+    interactions: "Interactions", config: SASRecConfig, fit_config: FitConfig, folder: Path, seed: int
+) -> tuple[SASRec, FitReport]:
+    """Train SASRec on the training events.
+
+    Args:
+        interactions: The prepared log.
+        config: The model.
+        fit_config: Length and rates.
+        folder: Gets checkpoints and logs; an earlier run that was cut off there is resumed.
+        seed: Of the initial weights, the order and the dropout.
+
+    Raises:
+        ConfigError: If a setting is out of range.
+        DataError: If there is nothing to train or validate on.
+    """
+    torch.manual_seed(derive_seed(seed, "sasrec", "init"))
+    model = config.build(num_items=interactions.num_items)
+    windows = training_windows(interactions, config.transformer.max_len)
+    train = window_loader(windows, fit_config.batch_size, seed)
+    report = fit_recommender(model, train, interactions, fit_config=fit_config, folder=folder, seed=seed)
+    return model, report
