@@ -22,7 +22,7 @@ set_up() {
   make_venv
   pip_install "the build tool" "setuptools>=77"
   install_torch
-  say "Installing g2rec${extra:+ with its $extra extra}: numba, pyarrow, scipy, matplotlib, lightning and what they need (about 500 MB where nothing is cached)"
+  say "Installing g2rec${extra:+ with its $extra extra}: numba, pyarrow, scipy, matplotlib, lightning and what they need (about 250 MB)"
   pip_install "g2rec" --no-build-isolation -c constraints.txt -e ".${extra:+[$extra]}"
   rm -f "$venv"/.g2rec-[0-9]*
   touch "$stamp-$extra"

@@ -1,0 +1,199 @@
+"""The plots of a report, as inline SVG that takes its ink from the page, so that light and dark both work."""
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+from numpy.typing import NDArray
+
+_INK = "#010203"  # replaced by the page's text colour once the SVG is written
+_PALETTE = (
+    "#4e79a7", "#f28e2b", "#59a14f", "#e15759", "#b07aa1", "#76b7b2",
+    "#edc948", "#ff9da7", "#9c755f", "#86bcb6", "#d37295", "#a0cbe8",
+)  # fmt: skip
+_STYLE = {
+    "axes.edgecolor": _INK,
+    "axes.labelcolor": _INK,
+    "axes.linewidth": 0.6,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlecolor": _INK,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 10,
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "legend.frameon": False,
+    "legend.labelcolor": _INK,
+    "svg.fonttype": "none",
+    "text.color": _INK,
+    "text.parse_math": False,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+}
+_MAP_POINTS = 3000
+
+
+def plot_models(models: Mapping[str, Mapping[str, Any]], ours: str) -> str:
+    """R@10 and N@10 of each model with 95% intervals, not masked (full dots) and masked (rings)."""
+    names = list(models)[::-1]
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(9, 0.9 + 0.36 * len(names)), layout="constrained")
+        for axes, metric, title in zip(
+            figure.subplots(1, 2, sharey=True),
+            ("recall@10", "ndcg@10"),
+            ("Recall@10", "NDCG@10"),
+            strict=True,
+        ):
+            for part, lift, filled in (("unmasked", 0.13, True), ("masked", -0.13, False)):
+                values = np.array(
+                    [[models[name][part][metric][key] for key in ("mean", "low", "high")] for name in names]
+                )
+                for row, (mean, low, high) in enumerate(values):
+                    colour = _PALETTE[1] if names[row] == ours else _PALETTE[0]
+                    axes.plot([low, high], [row + lift] * 2, color=colour, linewidth=1.6, alpha=0.6)
+                    face = colour if filled else "none"
+                    axes.plot(mean, row + lift, "o", color=colour, markerfacecolor=face, markersize=5)
+            axes.set_title(title)
+            axes.set_yticks(range(len(names)), names)
+            axes.set_xlim(left=0)
+            axes.grid(axis="x", alpha=0.2, linewidth=0.6)
+        return _svg(figure, "models")
+
+
+def plot_curves(logs: Mapping[str, Path]) -> str | None:
+    """Training loss and validation score per epoch, from the CSV log of each fit.
+
+    Returns None where no log holds a curve.
+    """
+    panels = []
+    for name, path in logs.items():
+        table = pacsv.read_csv(path)
+        series = {}
+        for column in table.column_names:
+            if column in ("epoch", "step") or not column.endswith(
+                ("loss", "recall@10", "ndcg@10", "recall", "ndcg")
+            ):
+                continue
+            kept = table.filter(pc.is_valid(table[column]))
+            if kept.num_rows:
+                series[column] = (kept["epoch"].to_numpy(), kept[column].to_numpy())
+        if series:
+            panels.append((name, series))
+    if not panels:
+        return None
+    rows = -(-len(panels) // 3)
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(9, 2.5 * rows), layout="constrained")
+        grid = figure.subplots(rows, 3, squeeze=False).ravel()
+        for axes, (name, series) in zip(grid, panels, strict=False):
+            _draw_curves(axes, name, series)
+        for axes in grid[len(panels) :]:
+            axes.set_axis_off()
+        return _svg(figure, "curves")
+
+
+def plot_prototype_sizes(masses: NDArray[np.float64]) -> str:
+    """Items of each prototype (sum of memberships), largest first."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(4.6, 2.6), layout="constrained")
+        axes = figure.subplots()
+        axes.bar(np.arange(len(masses)), np.sort(masses)[::-1], width=0.9, color=_PALETTE[0])
+        axes.set(
+            title="Size of the prototypes", xlabel="prototype, by size", ylabel="items (sum of memberships)"
+        )
+        return _svg(figure, "sizes")
+
+
+def plot_code_usage(codes: NDArray[np.int32], codebook_size: int) -> str:
+    """Items on each code, most used first, one line a level."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(4.6, 2.6), layout="constrained")
+        axes = figure.subplots()
+        for level, column in enumerate(codes.T):
+            counts = np.sort(np.bincount(column, minlength=codebook_size))[::-1]
+            used = int((counts > 0).sum())
+            label = f"level {level + 1}: {used} of {codebook_size} used"
+            axes.plot(np.arange(len(counts)), counts, color=_PALETTE[level % len(_PALETTE)], label=label)
+        axes.set_yscale("symlog", linthresh=1)
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.set_ylim(bottom=0)
+        axes.set(title="Use of the codes", xlabel="code, by use", ylabel="items")
+        axes.legend()
+        return _svg(figure, "codes")
+
+
+def plot_map(vectors: NDArray[np.float32], dominant: NDArray[np.int32], names: Sequence[str]) -> str:
+    """Items on the first two principal components of their embeddings, coloured by dominant prototype.
+
+    Args:
+        vectors: Item embeddings, shape [I, D].
+        dominant: Each item's strongest prototype, shape [I].
+        names: A short name of each prototype; the twelve largest are coloured, the others grey.
+    """
+    rows = np.random.default_rng(0).permutation(len(vectors))[:_MAP_POINTS]
+    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    centred = unit - unit.mean(axis=0)
+    _, axes_of_variance = np.linalg.eigh(centred.T.astype(np.float64) @ centred)
+    points = (centred @ axes_of_variance[:, ::-1][:, :2])[rows]
+    owner = dominant[rows]
+    largest = np.argsort(-np.bincount(dominant, minlength=len(names)), kind="stable")[: len(_PALETTE)]
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(9, 4.6), layout="constrained")
+        axes = figure.subplots()
+        others = ~np.isin(owner, largest)
+        axes.scatter(*points[others].T, s=5, color="#999999", alpha=0.3, linewidths=0)
+        for colour, prototype in zip(_PALETTE, largest, strict=False):
+            mine = points[owner == prototype]
+            axes.scatter(*mine.T, s=9, color=colour, alpha=0.8, linewidths=0, label=names[prototype])
+        axes.set_axis_off()
+        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), markerscale=2)
+        return _svg(figure, "map")
+
+
+def _draw_curves(axes: Axes, name: str, series: Mapping[str, tuple[NDArray[Any], NDArray[Any]]]) -> None:
+    losses = {key: value for key, value in series.items() if key.endswith("loss")}
+    scores = {key: value for key, value in series.items() if key not in losses}
+    for at, (key, (epoch, value)) in enumerate(losses.items()):
+        axes.plot(
+            epoch + 1,
+            value,
+            color=_PALETTE[at],
+            label=key.replace("_", " "),
+            linewidth=1.3,
+            marker=".",
+            markersize=3,
+        )
+    twin = axes.twinx() if losses and scores else axes
+    for at, (key, (epoch, value)) in enumerate(scores.items()):
+        colour = _PALETTE[1 + len(losses) + at]
+        twin.plot(
+            epoch + 1,
+            value,
+            color=colour,
+            label=key.replace("_", " "),
+            linewidth=1.3,
+            marker=".",
+            markersize=3,
+        )
+    handles = axes.get_legend_handles_labels()
+    if twin is not axes:
+        handles = tuple(a + b for a, b in zip(handles, twin.get_legend_handles_labels(), strict=True))  # type: ignore[assignment]
+    axes.set(title=name, xlabel="epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(*handles, fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.3), ncols=2)
+
+
+def _svg(figure: Figure, salt: str) -> str:
+    buffer = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": salt}):  # ids must differ between the figures of one page
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :].replace(_INK, "currentColor")

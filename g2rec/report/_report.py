@@ -1,0 +1,192 @@
+"""Gather what a run left in its folder and write it as one page."""
+
+import html
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import numpy as np
+
+from g2rec import __version__
+from g2rec.artifacts import read_json, replace_path
+from g2rec.bundle import Bundle
+from g2rec.errors import ArtifactError
+from g2rec.report import _html, _plots
+from g2rec.training.stages import StageRecord, read_record
+
+_OURS = "G2Rec"
+_USERS_SHOWN = 3
+_INTERESTS_SHOWN = 12
+
+
+def write_report(run: Path) -> Path:
+    """Write ``report.html``: one file with the figures, plots, interests and recommendations of a run.
+
+    Nothing in it points outside the file, so it can be mailed or archived.
+
+    Args:
+        run: A folder with ``metrics.json``, ``bundle/``, and a ``stage.json`` and ``logs/`` for each stage.
+
+    Raises:
+        ArtifactError: If ``metrics.json`` or the bundle is missing or damaged.
+    """
+    metrics = read_json(run / "metrics.json")
+    if not isinstance(metrics, dict) or not metrics.get("models"):
+        raise ArtifactError(f"{run}/metrics.json holds no model; run `g2rec evaluate` on it again")
+    bundle = Bundle.load(run / "bundle")
+    try:
+        sections = _sections(run, metrics, bundle)
+        page = _page(metrics, bundle, sections)
+    except KeyError as error:
+        raise ArtifactError(f"{run}/metrics.json lacks {error}; run `g2rec evaluate` on it again") from None
+    path = run / "report.html"
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(page, encoding="utf-8")
+    replace_path(temporary, path)
+    return path
+
+
+def _page(metrics: Mapping[str, Any], bundle: Bundle, sections: Sequence[str]) -> str:
+    template = Template(resources.files("g2rec.report").joinpath("page.html").read_text(encoding="utf-8"))
+    log = bundle.interactions
+    recipe = str(metrics.get("recipe", "a run"))
+    protocol = f"{metrics.get('split', log.split)} split, ties {metrics.get('ties', 'as in the recipe')}"
+    subtitle = [
+        f"{log.num_users:,} users, {log.num_items:,} items, {len(log.item_index):,} events",
+        protocol.replace("_", "-"),
+        str(metrics.get("hardware", "")),
+        str(metrics.get("date", "")),
+    ]
+    return template.substitute(
+        title=html.escape(f"g2rec on {recipe}"),
+        subtitle=html.escape(" · ".join(part for part in subtitle if part)),
+        summary=_summary(metrics["models"]),
+        sections="\n".join(sections),
+        footer=f"Written by g2rec {__version__}. All figures are in metrics.json beside this page.",
+    )
+
+
+def _sections(run: Path, metrics: Mapping[str, Any], bundle: Bundle) -> list[str]:
+    models = metrics["models"]
+    sections = [
+        _html.section(
+            "Models",
+            _html.models_table(models, _OURS)
+            + _html.figure(
+                _plots.plot_models(models, _OURS),
+                "Mean over users and 95% bootstrap interval. Dots: every item can be recommended. Rings: the "
+                "items in the user's history cannot (masked).",
+            ),
+            _protocol_note(metrics),
+        )
+    ]
+    stages = _stages(run)
+    if stages:
+        sections.append(_html.section("Stages", _html.stage_table(stages), ""))
+    curves = _plots.plot_curves(_logs(run))
+    if curves is not None:
+        sections.append(_html.section("Training", _html.figure(curves, ""), "From the CSV logs of this run."))
+    sections.append(_interests(bundle))
+    sections.append(_identifiers(bundle))
+    sections.append(_users(bundle))
+    return sections
+
+
+def _interests(bundle: Bundle) -> str:
+    interests = bundle.interests()
+    names = [interest.name for interest in interests]
+    masses = np.array([interest.mass for interest in interests])
+    shown = [interests[index] for index in np.argsort(-masses, kind="stable")[:_INTERESTS_SHOWN]]
+    dominant = bundle.prototypes.dominant()
+    body = _html.interest_cards(shown) + _html.figure(
+        _plots.plot_map(np.asarray(bundle.embeddings.items, dtype=np.float32), np.asarray(dominant), names),
+        "Items on the first two principal components of their graph embeddings, coloured by their strongest "
+        "prototype (the twelve largest).",
+    )
+    note = (
+        f"{len(interests)} prototypes from the {bundle.prototypes.method.replace('_', ' ')}; the "
+        f"{len(shown)} largest are shown, named by their items of most weight and use."
+    )
+    return _html.section("Interest prototypes", body, note)
+
+
+def _identifiers(bundle: Bundle) -> str:
+    masses = np.array([interest.mass for interest in bundle.interests()])
+    ids = bundle.semantic_ids
+    plots = [
+        _plots.plot_prototype_sizes(masses),
+        _plots.plot_code_usage(np.asarray(ids.codes), ids.codebook_size),
+    ]
+    body = '<div class="pair">' + "".join(_html.figure(plot, "") for plot in plots) + "</div>"
+    levels = ids.codes.shape[1]
+    note = f"Each item has {levels} codes out of {ids.codebook_size} a level, and no two items share all."
+    return _html.section("Prototype sizes and semantic IDs", body, note)
+
+
+def _users(bundle: Bundle) -> str:
+    targets = bundle.interactions.targets("test")
+    lengths = np.diff(targets.indptr)
+    candidates = np.flatnonzero((lengths >= 5) & (lengths <= 200))
+    pool = candidates if len(candidates) >= _USERS_SHOWN else np.flatnonzero(lengths)
+    chosen = np.random.default_rng(0).choice(pool, size=min(_USERS_SHOWN, len(pool)), replace=False)
+    titles = bundle.interactions.titles
+    cards = []
+    for row in chosen:
+        history = targets.history[targets.indptr[row] : targets.indptr[row + 1]]
+        item_ids = bundle.item_ids(history)
+        k = min(10, bundle.interactions.num_items)
+        explained = bundle.explain(history=item_ids, k=k, exclude_seen=False)
+        cards.append(
+            _html.user_card(
+                user=str(bundle.interactions.user_ids[int(targets.user_index[row])]),
+                history=[titles[index] for index in history[::-1][:8]],
+                earlier=max(0, len(history) - 8),
+                interests=explained.interests,
+                items=explained.items,
+                target=(
+                    str(bundle.item_ids(targets.target[row : row + 1])[0]),
+                    titles[int(targets.target[row])],
+                ),
+            )
+        )
+    note = (
+        "What three users picked at random (seed 0) did last, the interests read from it, and the top 10 for "
+        "the moment before their held-out item, which is marked where it was found."
+    )
+    return _html.section("Three users", f'<div class="cards">{"".join(cards)}</div>', note)
+
+
+def _summary(models: Mapping[str, Mapping[str, Any]]) -> str:
+    def recall(name: str) -> Mapping[str, float]:
+        found: Mapping[str, float] = models[name]["unmasked"]["recall@10"]
+        return found
+
+    def words(name: str) -> str:
+        found = recall(name)
+        return f"{html.escape(name)} {found['mean']:.4f} [{found['low']:.4f}, {found['high']:.4f}]"
+
+    others = sorted((name for name in models if name != _OURS), key=lambda name: -recall(name)["mean"])
+    if _OURS not in models or not others:
+        return "Recall@10 over the full catalogue: " + "; ".join(words(name) for name in models) + "."
+    return f"Recall@10 over the full catalogue: {words(_OURS)}; the best baseline, {words(others[0])}."
+
+
+def _protocol_note(metrics: Mapping[str, Any]) -> str:
+    note = "The full catalogue is ranked for every user, in float32; ties get their expected score."
+    if metrics.get("num_users") is not None:
+        note += f" {metrics['num_users']:,} users are evaluated"
+        left_out = metrics.get("left_out_when_masked")
+        note += f"; masked leaves out {left_out:,} whose target is in their history." if left_out else "."
+    return note
+
+
+def _stages(run: Path) -> list[StageRecord]:
+    files = sorted(run.rglob("stage.json"), key=lambda file: (file.stat().st_mtime, str(file)))
+    return [record for file in files if (record := read_record(file.parent)) is not None]
+
+
+def _logs(run: Path) -> dict[str, Path]:
+    files = sorted(run.rglob("logs/csv/metrics.csv"), key=lambda file: (file.stat().st_mtime, str(file)))
+    return {" ".join(file.parents[2].relative_to(run).parts) or run.name: file for file in files}

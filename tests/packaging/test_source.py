@@ -1,0 +1,75 @@
+"""The checkout itself: the README's examples parse, rooms import one way, the scripts are sound."""
+
+import ast
+import configparser
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+
+
+def test_the_readme_has_an_example_for_each_room_under_ten_lines() -> None:
+    text = "\n".join(EXAMPLES)
+    for room in ("graph", "encoders", "prototypes", "tokenizers", "recommenders"):
+        assert f"from g2rec.{room} import" in text
+    assert max(example.count("\n") for example in EXAMPLES) < 10
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.split("\n", 1)[0][:50])
+def test_the_readme_examples_parse(example: str) -> None:
+    ast.parse(example)
+
+
+def test_imports_go_one_way() -> None:
+    from importlinter import cli
+
+    assert cli.lint_imports(config_filename=str(ROOT / "setup.cfg"), no_cache=True) == cli.EXIT_STATUS_SUCCESS
+
+
+def test_setup_lists_every_room() -> None:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    listed = set(config["options"]["packages"].split()) - {"g2rec.shipped_graphs", "g2rec.shipped_presets"}
+    found = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "g2rec").rglob("__init__.py")}
+    assert listed == found
+
+
+def test_the_constraints_pin_every_requirement() -> None:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    wanted = config["options"]["install_requires"] + config["options.extras_require"]["test"]
+    names = {re.split(r"[\[<>=]", line, maxsplit=1)[0].lower() for line in wanted.split()}
+    pins = dict(
+        line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line
+    )
+    assert names - set(pins) == set()
+    assert pins["torch"] == "2.13.0"
+
+
+@pytest.mark.parametrize("script", ["scripts/_setup.sh", "scripts/quickstart", "scripts/test", ".ci/run"])
+def test_the_scripts_are_sound_bash(script: str) -> None:
+    assert subprocess.run(["bash", "-n", str(ROOT / script)], check=False).returncode == 0
+
+
+def test_an_old_python_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "scripts").mkdir()
+    for name in ("scripts/_setup.sh", "constraints.txt", "setup.cfg", "pyproject.toml"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    old = tmp_path / "old-python"
+    old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo "Python 3.8.18" && exit 0\nexit 1\n')
+    old.chmod(0o755)
+    done = subprocess.run(
+        ["bash", "-c", "set -euo pipefail; source scripts/_setup.sh; set_up"],
+        cwd=tmp_path,
+        env={"PATH": "/usr/bin:/bin", "G2REC_PYTHON": str(old)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("g2rec needs Python 3.11 or newer, found Python 3.8.18; install one")
+    assert done.stderr.count("\n") == 1
