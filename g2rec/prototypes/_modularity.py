@@ -1,5 +1,6 @@
 """Soft modularity, exact, of sparse memberships on a weighted graph."""
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -73,4 +74,4 @@ def _row_blocks(indptr: np.ndarray[Any, Any]) -> list[slice]:
     num_rows = len(indptr) - 1
     cuts = np.searchsorted(indptr, np.arange(0, int(indptr[-1]) + 1, _EDGES))
     bounds = np.unique(np.concatenate(([0], cuts, [num_rows])).clip(0, num_rows))
-    return [slice(int(a), int(b)) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    return [slice(int(a), int(b)) for a, b in itertools.pairwise(bounds)]

@@ -1,5 +1,7 @@
 """Naming prototypes by the items that stand for them."""
 
+import itertools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,7 +31,7 @@ def top_items(
     starts = np.searchsorted(column[order], np.arange(prototypes.num_prototypes + 1))
     ranked, value = item[order], score.ravel()[order]
     named = []
-    for start, stop in zip(starts[:-1], starts[1:], strict=True):
+    for start, stop in itertools.pairwise(starts):
         best = slice(start, min(start + num_items, stop))
         named.append(ranked[best][value[best] > 0])
     return named

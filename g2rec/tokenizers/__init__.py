@@ -1,0 +1,31 @@
+"""Semantic IDs: each item as a few codes, near items sharing the first ones."""
+
+from g2rec.tokenizers._base import ItemTokenizer, load_tokenizer
+from g2rec.tokenizers._collisions import CollisionMethod, resolve_collisions
+from g2rec.tokenizers._ids import SemanticIds, code_usage, collision_rate
+from g2rec.tokenizers._inputs import InputScaler
+from g2rec.tokenizers._losses import ContrastiveHead, pair_contrast, prototype_cross_entropy
+from g2rec.tokenizers._quantizer import ResidualQuantizer, quantize
+from g2rec.tokenizers._rqkmeans import RQKMeans, RQKMeansConfig
+from g2rec.tokenizers._rqvae import RQVAE, RQVAEConfig, RQVAEOutput
+
+__all__ = [
+    "RQVAE",
+    "CollisionMethod",
+    "ContrastiveHead",
+    "InputScaler",
+    "ItemTokenizer",
+    "RQKMeans",
+    "RQKMeansConfig",
+    "RQVAEConfig",
+    "RQVAEOutput",
+    "ResidualQuantizer",
+    "SemanticIds",
+    "code_usage",
+    "collision_rate",
+    "load_tokenizer",
+    "pair_contrast",
+    "prototype_cross_entropy",
+    "quantize",
+    "resolve_collisions",
+]
