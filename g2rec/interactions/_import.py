@@ -1,0 +1,171 @@
+"""A user's own event log becomes a dataset and a recipe."""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyarrow import csv
+from pyarrow import json as arrow_json
+
+from g2rec.artifacts import replace_path
+from g2rec.errors import ConfigError, DataError
+from g2rec.recipes import (
+    Columns,
+    ContentSpec,
+    Expected,
+    Recipe,
+    Source,
+    as_ids,
+    as_seconds,
+    cache_dir,
+    dump_recipe,
+    read_parquet,
+    take_column,
+)
+
+_SUFFIXES = (".parquet", ".csv", ".jsonl")
+
+
+def import_events(
+    events_path: Path,
+    *,
+    user: str,
+    item: str,
+    time: str | None,
+    items_path: Path | None = None,
+    title: str | None = None,
+    text: Sequence[str] = (),
+    name: str | None = None,
+    out_dir: Path | None = None,
+    recipe_dir: Path = Path("graphs"),
+) -> Recipe:
+    """Turn an event log into a dataset in the mirror layout and a recipe that names it.
+
+    Args:
+        events_path: A .parquet, .csv or .jsonl file, one event a row.
+        user: Column of user ids (numbers or text).
+        item: Column of item ids.
+        time: Column of times: seconds since 1970, timestamps or ISO dates. Without it the row order counts.
+        items_path: A table of items with the column ``item``.
+        title: Its title column.
+        text: Its text columns for TF-IDF; the title if empty.
+        name: The recipe's name; the file's name if None.
+        out_dir: Where the dataset goes; ``imported/NAME`` in the cache if None.
+        recipe_dir: Where ``NAME.yaml`` goes.
+
+    Raises:
+        ConfigError: For a name that is no file name, or ``title`` or ``text`` without ``items_path``.
+        DataError: If a file or column is missing or damaged, or an id or time does not fit (with the row).
+    """
+    name = name or re.sub(r"[^A-Za-z0-9]+", "-", events_path.stem).strip("-").lower()
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+        raise ConfigError(f"a recipe's name has letters, digits, dots, dashes and underscores, got {name!r}")
+    if items_path is None and (title or text):
+        raise ConfigError("a title or text column needs a table of items; give it with --items")
+    events, seconds = _read_events(events_path, user, item, time)
+    items = _read_items(items_path, item, title, text, events)
+    columns = Columns(time="timestamp" if seconds else None)
+    words = tuple(dict.fromkeys(text or ([title] if title else [])))
+    recipe = Recipe(
+        name=name,
+        title=f"{name}, imported from {events_path.name}",
+        licence="your own data",
+        sources=(
+            Source(reader="mirror", folder=str((out_dir or cache_dir() / "imported" / name).resolve())),
+        ),
+        columns=columns,
+        content=ContentSpec(kind="tfidf", columns=words) if words else ContentSpec(kind="none", columns=()),
+        expected=Expected(
+            users=len(events["user"].unique()), items=len(events["item"].unique()), events=events.num_rows
+        ),
+    )
+    folder = Path(str(recipe.sources[0].folder))
+    _write(folder / "interactions.parquet", events)
+    _write(folder / "items.parquet", items)
+    recipe_dir.mkdir(parents=True, exist_ok=True)
+    path = recipe_dir / f"{name}.yaml"
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(dump_recipe(recipe), encoding="utf-8")
+    replace_path(temporary, path)
+    return recipe
+
+
+def _read_events(path: Path, user: str, item: str, time: str | None) -> tuple[pa.Table, bool]:
+    table = read_table(path)
+    columns = {
+        "user": as_ids(take_column(table, user, path), user, path),
+        "item": as_ids(take_column(table, item, path), item, path),
+    }
+    if not table.num_rows:
+        raise DataError(f"{path} has no rows; check the file")
+    if time is not None:
+        columns["timestamp"] = as_seconds(take_column(table, time, path), time, path)
+    columns["order"] = pa.array(np.arange(table.num_rows, dtype=np.int64))
+    return pa.table(columns), time is not None
+
+
+def _read_items(
+    path: Path | None, item: str, title: str | None, text: Sequence[str], events: pa.Table
+) -> pa.Table:
+    known = events["item"].combine_chunks().unique()
+    if path is None:
+        return pa.table({"item": known.sort()})
+    table = read_table(path)
+    key = as_ids(take_column(table, item, path), item, path)
+    if key.type != known.type:
+        key, wanted = key.cast(pa.string()), known.cast(pa.string())
+        if not pc.any(pc.is_in(key, value_set=wanted)).as_py():
+            raise DataError(
+                f"no item of {path} occurs in the events; check that column {item} holds the same ids"
+            )
+        if pa.types.is_integer(known.type):
+            raise DataError(
+                f"column {item} holds text in {path} and numbers in the events; write both in the same way"
+            )
+    for name in [*([title] if title else []), *text]:
+        take_column(table, name, path)
+    first = np.sort(np.unique(key.to_numpy(zero_copy_only=False), return_index=True)[1])
+    columns = {"item": key.take(pa.array(first))}
+    table = table.take(pa.array(first))
+    if title:
+        columns["title"] = table[title].cast(pa.string())
+    for name in table.column_names:
+        if name not in (item, "item", "item_id", "title") or (name == title and name != "title"):
+            columns[name] = table[name]
+    return pa.table(columns)
+
+
+def read_table(path: Path) -> pa.Table:
+    """Read a .parquet, .csv or .jsonl file.
+
+    Raises:
+        DataError: If the file is missing, damaged, or of another kind.
+    """
+    if not path.is_file():
+        raise DataError(f"there is no file {path}; check the path")
+    try:
+        if path.suffix == ".parquet":
+            return read_parquet(path)
+        if path.suffix == ".csv":
+            return csv.read_csv(path)
+        if path.suffix == ".jsonl":
+            return arrow_json.read_json(path)
+    except (pa.ArrowInvalid, json.JSONDecodeError) as error:
+        raise DataError(f"{path} cannot be read: {str(error).splitlines()[0]}; check the file") from None
+    raise DataError(f"{path} should end in {', '.join(_SUFFIXES)}; convert it to one of them")
+
+
+def _write(path: Path, table: pa.Table) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        pq.write_table(table, temporary)
+        replace_path(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise DataError(f"writing {path} failed: {error.strerror}; free some space and run again") from error

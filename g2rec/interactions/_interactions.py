@@ -1,0 +1,217 @@
+"""The hand-over: who did what, in which order, and which part of it may be learned from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import pyarrow as pa
+
+from g2rec.artifacts import Folder, open_folder, save_folder
+
+TRAIN, VALIDATION, TEST, UNUSED = 0, 1, 2, 3
+_KIND = "interactions"
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Events:
+    """A plain list of events, in the order of ``Interactions``.
+
+    Attributes:
+        user_index: int32 [M].
+        item_index: int32 [M].
+        time: int64 [M], seconds since 1970, or None.
+    """
+
+    user_index: Array
+    item_index: Array
+    time: Array | None
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """The training events of each user that has any, oldest first (CSR).
+
+    Attributes:
+        user_index: int32 [S], ascending.
+        indptr: int64 [S + 1].
+        item_index: int32 [M_train].
+        time: int64 [M_train], seconds, or None.
+    """
+
+    user_index: Array
+    indptr: Array
+    item_index: Array
+    time: Array | None
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What is to be predicted: one row per evaluated user, with everything that the user did before (CSR).
+
+    In leave-one-out the history of a test target includes the validation item. In a temporal split the
+    target is the user's first event in the window; its history may be empty (a cold user).
+
+    Attributes:
+        user_index: int32 [T], ascending.
+        target: int32 [T], item index.
+        target_time: int64 [T], seconds, or None.
+        indptr: int64 [T + 1].
+        history: int32 [H], item indices, oldest first.
+        history_time: int64 [H], seconds, or None.
+    """
+
+    user_index: Array
+    target: Array
+    target_time: Array | None
+    indptr: Array
+    history: Array
+    history_time: Array | None
+
+    def __len__(self) -> int:
+        return len(self.user_index)
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """Events with internal indices, sorted by user and then oldest first, each assigned to a part.
+
+    Attributes:
+        user_index: int32 [M].
+        item_index: int32 [M].
+        time: int64 [M], seconds since 1970; None where the data has no complete times.
+        part: uint8 [M]: ``TRAIN``, ``VALIDATION``, ``TEST`` or ``UNUSED``.
+        user_ids: External ids (strings or integers), row = user index.
+        items: Row = item index; columns ``item_id`` and ``title`` (a string in every row), and others.
+        content: float32 [I, F] item features, standardized; None where there are none.
+        split: ``"leave_one_out"`` or ``"temporal"``.
+        name: The recipe's name.
+    """
+
+    user_index: Array
+    item_index: Array
+    time: Array | None
+    part: Array
+    user_ids: pa.Array
+    items: pa.Table
+    content: Array | None = None
+    split: Literal["leave_one_out", "temporal"] = "leave_one_out"
+    name: str = ""
+
+    @property
+    def num_users(self) -> int:
+        """Users, cold ones included."""
+        return len(self.user_ids)
+
+    @property
+    def num_items(self) -> int:
+        """Items of the catalogue, cold ones included."""
+        return int(self.items.num_rows)
+
+    @property
+    def num_events(self) -> int:
+        """Events of all parts."""
+        return len(self.user_index)
+
+    @cached_property
+    def user_indptr(self) -> Array:
+        """int64 [U + 1]: the rows of user u are ``user_indptr[u]:user_indptr[u + 1]``."""
+        return _indptr(self.user_index, self.num_users)
+
+    @cached_property
+    def titles(self) -> list[str]:
+        """The title of every item, by item index."""
+        titles: list[str] = self.items["title"].to_pylist()
+        return titles
+
+    def train_events(self) -> Events:
+        """The events that anything may be fitted on."""
+        rows = self.part == TRAIN
+        return Events(
+            self.user_index[rows], self.item_index[rows], None if self.time is None else self.time[rows]
+        )
+
+    def train_sequences(self) -> Sequences:
+        """The training events as one sequence per user."""
+        events = self.train_events()
+        full = _indptr(events.user_index, self.num_users)
+        users = np.flatnonzero(np.diff(full)).astype(np.int32)
+        return Sequences(users, np.append(full[users], full[-1]), events.item_index, events.time)
+
+    def targets(self, part: Literal["validation", "test"]) -> Targets:
+        """The targets of one part with their histories.
+
+        Raises:
+            ValueError: If ``part`` is neither ``"validation"`` nor ``"test"``.
+        """
+        if part not in ("validation", "test"):
+            raise ValueError(f"part must be validation or test, got {part}")
+        rows = np.flatnonzero(self.part == (VALIDATION if part == "validation" else TEST))
+        users, first = np.unique(self.user_index[rows], return_index=True)
+        rows = rows[first]
+        begin = self.user_indptr[users]
+        length = rows - begin
+        indptr = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
+        source = np.arange(indptr[-1]) + np.repeat(begin - indptr[:-1], length)
+        used = self.part[source] != UNUSED
+        if not used.all():
+            kept = np.concatenate([[0], np.cumsum(used)])
+            indptr, source = kept[indptr].astype(np.int64), source[used]
+        return Targets(
+            users.astype(np.int32),
+            self.item_index[rows],
+            None if self.time is None else self.time[rows],
+            indptr,
+            self.item_index[source],
+            None if self.time is None else self.time[source],
+        )
+
+    def save(self, path: Path, *, config: Any = None, made_from: Mapping[str, str] | None = None) -> Folder:
+        """Write the interactions as a folder.
+
+        Raises:
+            ArtifactError: If the disk refuses the write.
+        """
+        arrays = {"user_index": self.user_index, "item_index": self.item_index, "part": self.part}
+        if self.time is not None:
+            arrays["time"] = self.time
+        if self.content is not None:
+            arrays["content"] = self.content
+        return save_folder(
+            path,
+            _KIND,
+            arrays=arrays,
+            tables={"users": pa.table({"user_id": self.user_ids}), "items": self.items},
+            config=config,
+            made_from=made_from,
+            meta={"split": self.split, "name": self.name},
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Open what `save` wrote; arrays are memory-mapped.
+
+        Raises:
+            ArtifactError: If the folder is missing, damaged, or of another kind.
+        """
+        folder = open_folder(path, _KIND)
+        return cls(
+            user_index=folder.array("user_index"),
+            item_index=folder.array("item_index"),
+            time=folder.array("time") if folder.has("time.npy") else None,
+            part=folder.array("part"),
+            user_ids=folder.table("users")["user_id"].combine_chunks(),
+            items=folder.table("items"),
+            content=folder.array("content") if folder.has("content.npy") else None,
+            split=folder.meta["split"],
+            name=folder.meta["name"],
+        )
+
+
+def _indptr(index: Array, size: int) -> Array:
+    counts = np.bincount(index, minlength=size)
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
