@@ -52,7 +52,7 @@ def nearest(
     """The nearest centre of each point and the squared distance to it, in chunks of rows."""
     labels, distances = [], []
     squares = centres.square().sum(dim=1)
-    for chunk in points.split(max(1, _CHUNK // len(centres))):
+    for chunk in torch.split(points, max(1, _CHUNK // len(centres))):
         gap = squares - 2 * chunk @ centres.T
         best = gap.min(dim=1)
         labels.append(best.indices)

@@ -56,7 +56,7 @@ class ItemTokenizer(nn.Module, ABC):
         greedy, codes = self._unique(latents, None)
         with torch.no_grad():
             chosen = self._vectors(greedy)
-            rebuilt = torch.cat([self.reconstruct(part) for part in chosen.split(_ROWS)])
+            rebuilt = torch.cat([self.reconstruct(part) for part in torch.split(chosen, _ROWS)])
             error = float((rebuilt - inputs).square().mean())
         size = self.config.codebook_size
         report = {
@@ -103,7 +103,7 @@ class ItemTokenizer(nn.Module, ABC):
         was_training = self.training
         self.eval()
         inputs = self.scaler.join(content=content, embedding=embedding)
-        latents = torch.cat([self.latents(part) for part in inputs.split(_ROWS)])
+        latents = torch.cat([self.latents(part) for part in torch.split(inputs, _ROWS)])
         self.train(was_training)
         return inputs, latents
 
@@ -113,7 +113,7 @@ class ItemTokenizer(nn.Module, ABC):
     ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Greedy codes, and codes without collisions."""
         books = self.level_codebooks()
-        parts = [quantize(part, books)[0] for part in latents.split(_ROWS)]
+        parts = [quantize(part, books)[0] for part in torch.split(latents, _ROWS)]
         greedy = torch.cat(parts).cpu().numpy().astype(np.int32)
         z, e = latents.cpu().double().numpy(), books.cpu().double().numpy()
 

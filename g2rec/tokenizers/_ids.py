@@ -42,7 +42,7 @@ class SemanticIds:
     @property
     def num_levels(self) -> int:
         """L, a deduplication level included."""
-        return self.codes.shape[1]
+        return int(self.codes.shape[1])
 
     def save(self, path: Path, *, config: Any = None, made_from: Mapping[str, str] | None = None) -> Folder:
         """Write the IDs into a folder."""

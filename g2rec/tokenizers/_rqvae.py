@@ -14,7 +14,7 @@ from g2rec.errors import ConfigError
 from g2rec.shapes import Float, Int, Tensor
 from g2rec.tokenizers._base import ItemTokenizer, check_codes, make_scaler
 from g2rec.tokenizers._collisions import CollisionMethod
-from g2rec.tokenizers._quantizer import ResidualQuantizer
+from g2rec.tokenizers._quantizer import Quantized, ResidualQuantizer
 
 _START_ROWS = 20_480
 """Items in the batch that k-means starts the codebooks on, at most."""
@@ -91,7 +91,7 @@ class RQVAE(ItemTokenizer):
 
     def forward(self, inputs: Float[Tensor, "B F"]) -> RQVAEOutput:
         """Encode, quantize and rebuild scaled inputs."""
-        found = self.quantizer(self.encoder(inputs))
+        found = self.quantize(inputs)
         rebuilt = F.mse_loss(self.decoder(found.straight_through), inputs.detach())
         loss = (
             rebuilt
@@ -100,6 +100,12 @@ class RQVAE(ItemTokenizer):
             + self.config.balance_weight * found.balance_loss
         )
         return RQVAEOutput(found.codes, found.straight_through, found.residuals, rebuilt, loss)
+
+    def quantize(self, inputs: Float[Tensor, "B F"]) -> Quantized:
+        """Encode and quantize scaled inputs; distances are float32 whatever the precision of training."""
+        latents = self.encoder(inputs)
+        with torch.autocast(latents.device.type, enabled=False):
+            return self.quantizer(latents.float())  # type: ignore[no-any-return]
 
     def start(
         self, content: NDArray[np.float32] | None, embedding: NDArray[np.float32] | None = None, *, seed: int

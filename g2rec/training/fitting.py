@@ -157,10 +157,21 @@ def fit(
     )
 
 
-def optimizer(module: L.LightningModule, config: FitConfig) -> Any:
-    """AdamW with a linear warm-up, in the form that ``configure_optimizers`` returns."""
+def optimizer(module: L.LightningModule, config: FitConfig, slower: Mapping[str, float] | None = None) -> Any:
+    """AdamW with a linear warm-up, in the form that ``configure_optimizers`` returns.
+
+    Args:
+        module: Whose parameters to train.
+        config: Rates.
+        slower: Share of the learning rate for the parameters of a child module, by the child's name.
+    """
+    factors = slower or {}
+    groups: dict[float, list[torch.nn.Parameter]] = {}
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault(factors.get(name.partition(".")[0], 1.0), []).append(parameter)
     adamw = torch.optim.AdamW(
-        [p for p in module.parameters() if p.requires_grad],
+        [{"params": group, "lr": config.learning_rate * factor} for factor, group in groups.items()],
         lr=config.learning_rate,
         weight_decay=config.weight_decay,
     )

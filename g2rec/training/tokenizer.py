@@ -1,0 +1,310 @@
+"""Training the tokenizer, alone or together with the prototypes and the encoder."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import lightning as L
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from g2rec.artifacts import derive_seed
+from g2rec.encoders import GraphEncoder, NodeEmbeddings
+from g2rec.errors import ConfigError
+from g2rec.graph import CoEngagementGraph, InteractionGraph
+from g2rec.interactions import Interactions
+from g2rec.prototypes import InterestPrototypes, PrototypeHead, modularity_loss, usage_balance_loss
+from g2rec.sampling import NeighborSampler, SampledSubgraph
+from g2rec.shapes import Float, Tensor
+from g2rec.tokenizers import (
+    RQVAE,
+    ContrastiveHead,
+    ItemTokenizer,
+    RQKMeansConfig,
+    RQVAEConfig,
+    SemanticIds,
+    batch_positives,
+    pair_contrast,
+    prototype_cross_entropy,
+)
+from g2rec.training.batches import BatchKey, batches
+from g2rec.training.encoder import FittedEncoder
+from g2rec.training.fitting import FitConfig, FitReport, fit, optimizer
+
+logger = logging.getLogger(__name__)
+
+JointMode = Literal["joint", "one_way", "frozen"]
+"""How far the contrastive gradient goes: joint reaches prototypes and encoder, one_way the prototypes only,
+frozen neither (the tokenizer still learns from both)."""
+
+_ENCODER_RATE = 0.1
+"""The encoder's and the prototypes' learning rate over the tokenizer's: they come fitted."""
+_RESET_UNTIL = 0.5
+"""Share of the epochs in which dead codes are moved; the rest settles without."""
+
+
+@dataclass(frozen=True)
+class FittedTokenizer:
+    """What the stage hands over."""
+
+    tokenizer: ItemTokenizer
+    semantic_ids: SemanticIds
+    prototypes: InterestPrototypes | None
+    """As they are after joint training; None without a graph."""
+    embeddings: NodeEmbeddings | None
+    """As they are after joint training; None without a graph."""
+    report: FitReport | None
+    """None for the training-free tokenizer."""
+
+
+class TokenizerBatch(NamedTuple):
+    """One step: items to rebuild, and co-engaged pairs drawn proportional to weight."""
+
+    items: Tensor
+    """[B] item indices."""
+    source: Tensor
+    """[P] first ends; empty without a graph."""
+    target: Tensor
+    """[P] second ends."""
+    subgraph: SampledSubgraph | None
+    """Around items, sources and targets, in this order; None unless the encoder trains."""
+
+    def to(self, device: torch.device | str) -> "TokenizerBatch":
+        """The batch on another device."""
+        subgraph = self.subgraph.to(device) if self.subgraph is not None else None
+        return TokenizerBatch(self.items.to(device), self.source.to(device), self.target.to(device), subgraph)
+
+
+class TokenizerModule(L.LightningModule):
+    """RQ-VAE with the contrastive losses of the interest prototypes.
+
+    loss = rqvae(x_i) + a CE(q_i; p_i over c) + b InfoNCE(q_i, q_j) [+ modularity(p_i, p_j) + balance]
+
+    The last two keep the prototypes interests while the contrastive gradient moves them; they are left
+    out where the prototypes are frozen. Targets p_i carry no gradient in the cross-entropy: else the
+    cheapest way to agree would be to make all memberships alike.
+    """
+
+    content: Tensor | None
+    embeddings: Tensor | None
+    edge_keys: Tensor
+
+    def __init__(
+        self,
+        tokenizer: RQVAE,
+        config: FitConfig,
+        *,
+        content: NDArray[np.float32] | None,
+        embeddings: NDArray[np.float32] | None = None,
+        encoder: GraphEncoder | None = None,
+        head: PrototypeHead | None = None,
+        edge_keys: NDArray[np.int64] | None = None,
+        joint: JointMode = "frozen",
+    ) -> None:
+        super().__init__()
+        self.tokenizer, self.config, self.joint = tokenizer, config, joint
+        self.encoder = encoder if joint == "joint" else None
+        self.head = head
+        self.contrast: ContrastiveHead | None = None
+        if head is not None:
+            head.requires_grad_(joint != "frozen")
+            self.contrast = ContrastiveHead(tokenizer.config.latent_dim, head.vectors.shape[1])
+        self._constant("content", content)
+        self._constant("embeddings", embeddings)
+        self._constant("edge_keys", edge_keys if edge_keys is not None else np.empty(0, dtype=np.int64))
+
+    def _constant(self, name: str, value: NDArray[Any] | None) -> None:
+        """Data that moves with the module but is no part of a checkpoint."""
+        tensor = None if value is None else torch.from_numpy(np.array(value))
+        self.register_buffer(name, tensor, persistent=False)
+
+    def training_step(self, batch: TokenizerBatch, batch_index: int) -> Tensor:
+        """The loss of one batch."""
+        loss, self._residuals = self.loss(batch)
+        self.log("train_loss", loss, batch_size=len(batch.items), on_step=False, on_epoch=True)
+        return loss
+
+    def loss(self, batch: TokenizerBatch) -> tuple[Float[Tensor, ""], Tensor]:
+        """The loss, and the residuals that each level saw."""
+        settings = self.tokenizer.config
+        embedding = self._embeddings(batch)
+        num_items = len(batch.items)
+        out = self.tokenizer(self._inputs(batch.items, _rows(embedding, 0, num_items)))
+        self.tokenizer.quantizer.count(out.codes)
+        loss = out.loss
+        if self.head is None or self.contrast is None or embedding is None:
+            return loss, out.residuals
+        memberships = self.head(embedding)
+        quantized = self.contrast(out.quantized)
+        targets = memberships[:num_items].detach()
+        loss = loss + settings.prototype_weight * prototype_cross_entropy(
+            quantized, self.head.vectors, targets, settings.temperature
+        )
+        num_pairs = len(batch.source)
+        if num_pairs < 2:
+            return loss, out.residuals
+        ends = torch.cat([batch.source, batch.target])
+        pairs = self.tokenizer.quantize(self._inputs(ends, embedding[num_items:])).straight_through
+        source, target = self.contrast(pairs).split(num_pairs)
+        positives = batch_positives(batch.source, batch.target, self.edge_keys, self._num_items())
+        loss = loss + settings.pair_weight * pair_contrast(source, target, positives, settings.temperature)
+        if self.joint != "frozen":
+            p_source, p_target = memberships[num_items:].split(num_pairs)
+            interests = self.head.config
+            loss = loss + interests.modularity_weight * modularity_loss(p_source, p_target, interests.gamma)
+            loss = loss + interests.balance_weight * usage_balance_loss(memberships[:num_items])
+        return loss, out.residuals
+
+    def _num_items(self) -> int:
+        known = self.embeddings if self.embeddings is not None else self.content
+        assert known is not None
+        return len(known)
+
+    def _embeddings(self, batch: TokenizerBatch) -> Tensor | None:
+        """Graph embeddings of items, sources and targets: computed if the encoder trains, else looked up."""
+        if self.encoder is not None and batch.subgraph is not None:
+            return self.encoder(batch.subgraph, self.content)  # type: ignore[no-any-return]
+        if self.embeddings is None:
+            return None
+        return self.embeddings[torch.cat([batch.items, batch.source, batch.target])]
+
+    def _inputs(self, items: Tensor, embedding: Tensor | None) -> Tensor:
+        blocks: dict[str, Tensor] = {}
+        if self.content is not None and "content" in self.tokenizer.blocks:
+            blocks["content"] = self.content[items]
+        if embedding is not None:
+            blocks["embedding"] = embedding
+        return self.tokenizer.scaler(blocks)  # type: ignore[no-any-return]
+
+    def on_train_batch_end(self, outputs: Any, batch: TokenizerBatch, batch_idx: int) -> None:
+        """Move dead codes after an epoch's last step, so that the checkpoint holds them moved."""
+        last = batch_idx + 1 == self.trainer.num_training_batches
+        if last and self.current_epoch < _RESET_UNTIL * (self.trainer.max_epochs or 0):
+            self.tokenizer.quantizer.reset_dead(self._residuals)
+
+    def transfer_batch_to_device(
+        self, batch: TokenizerBatch, device: torch.device, dataloader_idx: int
+    ) -> TokenizerBatch:
+        """Move a batch."""
+        return batch.to(device)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW; encoder and prototypes at a tenth of the rate."""
+        return optimizer(self, self.config, {"encoder": _ENCODER_RATE, "head": _ENCODER_RATE})
+
+
+def fit_tokenizer(
+    interactions: Interactions,
+    graph: InteractionGraph | None,
+    coengagement: CoEngagementGraph | None,
+    fitted_encoder: FittedEncoder | None,
+    tokenizer_config: RQVAEConfig | RQKMeansConfig,
+    fit_config: FitConfig,
+    folder: Path,
+    seed: int,
+    joint: JointMode = "joint",
+) -> FittedTokenizer:
+    """Fit a tokenizer on the catalogue and give every item its ID.
+
+    Args:
+        interactions: For the items' content; may be without any if there is an encoder.
+        graph: Sampled around items in joint mode.
+        coengagement: Pairs for the contrast and the modularity.
+        fitted_encoder: Encoder, prototype head and embeddings; None tokenizes content alone (TIGER).
+        tokenizer_config: Which tokenizer.
+        fit_config: Length and rates; ignored by RQ-KMeans. Beauty takes 100 epochs of batch 1,024.
+        folder: Gets checkpoints and logs.
+        seed: Decides everything random.
+        joint: How far the contrastive gradient goes.
+
+    Raises:
+        ConfigError: If there is neither content nor an encoder, or more items than IDs.
+    """
+    content = interactions.content
+    embeddings = None if fitted_encoder is None else fitted_encoder.embeddings
+    items = None if embeddings is None else embeddings.items
+    content_dim = 0 if content is None else content.shape[1]
+    dims = {"content": content_dim, "embedding": 0 if items is None else items.shape[1]}
+    prototypes = None if fitted_encoder is None else fitted_encoder.prototypes
+    _check_room(tokenizer_config, interactions.num_items)
+    if isinstance(tokenizer_config, RQKMeansConfig):
+        control = tokenizer_config.build(**dims).fit(content, items, seed=derive_seed(seed, "tokenizer"))
+        return FittedTokenizer(control, control.tokenize(content, items), prototypes, embeddings, None)
+    with torch.random.fork_rng():
+        torch.manual_seed(derive_seed(seed, "tokenizer", "weights"))
+        tokenizer = tokenizer_config.build(**dims)
+        head = None if fitted_encoder is None else fitted_encoder.head
+        pairs = None if head is None or coengagement is None else _Pairs(coengagement)
+        module = TokenizerModule(
+            tokenizer,
+            fit_config,
+            content=content,
+            embeddings=items,
+            encoder=None if fitted_encoder is None else fitted_encoder.encoder,
+            head=head,
+            edge_keys=None if pairs is None else pairs.keys,
+            joint=joint if head is not None else "frozen",
+        )
+    tokenizer.start(content, items, seed=derive_seed(seed, "tokenizer", "codebooks"))
+    sampler = None
+    if module.encoder is not None and graph is not None:
+        sampler = NeighborSampler(graph, seed=derive_seed(seed, "tokenizer", "sampler"))
+
+    def make_batch(key: BatchKey) -> TokenizerBatch:
+        rows = torch.from_numpy(key.rows)
+        source = target = torch.empty(0, dtype=torch.int64)
+        if pairs is not None:
+            draw = np.random.default_rng(derive_seed(seed, "pairs", key.epoch, key.step))
+            source, target = pairs.draw(max(2, len(rows) // 2), draw)
+        subgraph = None
+        if sampler is not None and graph is not None:
+            seeds = torch.cat([rows, source, target]) + graph.num_users
+            subgraph = sampler.sample(seeds, key=(key.epoch, key.step))
+        return TokenizerBatch(rows, source, target, subgraph)
+
+    train = batches(
+        make_batch, interactions.num_items, fit_config.batch_size,
+        seed=derive_seed(seed, "tokenizer"), shuffle=True,
+    )  # fmt: skip
+    report = fit(module, train, config=fit_config, folder=folder, name="tokenizer", seed=seed)
+    module.to("cpu")
+    if module.encoder is not None and graph is not None and head is not None:
+        embeddings = module.encoder.embed_all(graph, content, 65_536)
+        items = embeddings.items
+    if head is not None and module.joint != "frozen" and items is not None:
+        prototypes = head.export(items)
+    ids = tokenizer.tokenize(content, items)
+    return FittedTokenizer(tokenizer, ids, prototypes, embeddings, report)
+
+
+class _Pairs:
+    """Directed edges of the co-engagement graph, drawn with replacement proportional to weight."""
+
+    def __init__(self, graph: CoEngagementGraph) -> None:
+        source, target, weight = graph.edge_list()
+        self.source, self.target = np.asarray(source, np.int64), np.asarray(target, np.int64)
+        self.cumulative = np.cumsum(weight, dtype=np.float64)
+        self.keys = np.sort(self.source * graph.num_items + self.target)
+
+    def draw(self, num_pairs: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        if not len(self.cumulative):
+            return torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64)
+        place = np.searchsorted(self.cumulative, rng.random(num_pairs) * self.cumulative[-1], side="right")
+        place = place.clip(max=len(self.cumulative) - 1)
+        return torch.from_numpy(self.source[place]), torch.from_numpy(self.target[place])
+
+
+def _rows(value: Tensor | None, start: int, stop: int) -> Tensor | None:
+    return None if value is None else value[start:stop]
+
+
+def _check_room(config: RQVAEConfig | RQKMeansConfig, num_items: int) -> None:
+    """Refuse before training what collision resolution would refuse after it."""
+    room = config.codebook_size**config.num_levels
+    if config.collisions == "reassign" and num_items > room:
+        raise ConfigError(
+            f"{config.num_levels} levels of {config.codebook_size} codes make {room} IDs, the catalogue has "
+            f"{num_items} items; raise num_levels or codebook_size"
+        )
