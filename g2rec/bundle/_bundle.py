@@ -1,12 +1,13 @@
 """The fitted rooms as one thing that recommends."""
 
+import copy
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +20,7 @@ from g2rec.encoders import NodeEmbeddings
 from g2rec.errors import ArtifactError, ConfigError, DataError
 from g2rec.interactions import Interactions
 from g2rec.prototypes import InterestPrototypes
-from g2rec.recommenders import G2RecModel, history_batch
+from g2rec.recommenders import G2Rec, history_batch
 from g2rec.tokenizers import SemanticIds
 
 _PARTS: dict[str, Any] = {
@@ -27,12 +28,13 @@ _PARTS: dict[str, Any] = {
     "embeddings": NodeEmbeddings,
     "prototypes": InterestPrototypes,
     "semantic_ids": SemanticIds,
-    "recommender": G2RecModel,
+    "recommender": G2Rec,
 }
 
 _NOBODY = -1  # the recommender knows a user by what the user did, not by an index
 
 ExternalId = str | int
+RankingMode = Literal["generative", "dense", "hybrid"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Bundle:
     embeddings: NodeEmbeddings
     prototypes: InterestPrototypes
     semantic_ids: SemanticIds
-    recommender: G2RecModel
+    recommender: G2Rec
 
     def __post_init__(self) -> None:
         items = self.interactions.num_items
@@ -61,6 +63,10 @@ class Bundle:
                 raise ArtifactError(
                     f"the catalogue has {items} items, the {name} have {count}; take both from one run"
                 )
+        if not np.array_equal(self.recommender.codes.cpu().numpy(), self.semantic_ids.codes):
+            raise ArtifactError(
+                "the recommender was trained on other semantic IDs than the bundle's; take both from one run"
+            )
 
     def save(self, path: Path, *, config: Any = None, made_from: Mapping[str, str] | None = None) -> Folder:
         """Write the bundle whole or not at all.
@@ -114,7 +120,7 @@ class Bundle:
         user: ExternalId | None = None,
         history: Sequence[ExternalId] | None = None,
         k: int = 10,
-        mode: str | None = None,
+        mode: RankingMode | None = None,
         exclude_seen: bool = True,
     ) -> pa.Table:
         """Recommend items for a known user, or for anybody's history.
@@ -151,7 +157,7 @@ class Bundle:
         user: ExternalId | None = None,
         history: Sequence[ExternalId] | None = None,
         k: int = 10,
-        mode: str | None = None,
+        mode: RankingMode | None = None,
         exclude_seen: bool = True,
     ) -> Explanation:
         """Say which interests a history shows, and which of them each recommended item shares.
@@ -212,7 +218,7 @@ class Bundle:
         return np.asarray(self.interactions.item_index[start:end], dtype=np.int32)
 
     def _rank(
-        self, past: NDArray[np.int32], k: int, mode: str | None, exclude_seen: bool
+        self, past: NDArray[np.int32], k: int, mode: RankingMode | None, exclude_seen: bool
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         available = self.interactions.num_items - (len(np.unique(past)) if exclude_seen else 0)
         if not 1 <= k <= available:
@@ -224,9 +230,22 @@ class Bundle:
             exclude[0, torch.from_numpy(past.astype(np.int64))] = True
         batch = history_batch(np.array([0, len(past)]), past, np.array([_NOBODY]))
         with torch.inference_mode():
-            ranked = self.recommender.rank(batch, k, exclude=exclude)
+            ranked = self._in_mode(mode).rank(batch, k, exclude=exclude)
         items, scores = ranked.items[0].cpu().numpy(), ranked.scores[0].float().cpu().numpy()
         return items[items >= 0], scores[items >= 0]
+
+    def _in_mode(self, mode: str | None) -> G2Rec:
+        """The recommender as configured, or a view of it that ranks otherwise and shares its weights."""
+        if mode is None:
+            return self.recommender
+        if mode not in get_args(RankingMode):
+            raise ConfigError(
+                f"expected mode to be {', '.join(get_args(RankingMode))}, got {mode!r}; take one of them"
+            )
+        view = copy.copy(self.recommender)
+        view.config = replace(self.recommender.config, ranking=mode)
+        view.config.check()
+        return view
 
     def _user_interests(self, past: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         indices, weights = self.prototypes.user_interests(np.array([0, len(past)], dtype=np.int64), past)

@@ -14,12 +14,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
+from g2rec.tokenizers import code_usage
+
 _INK = "#010203"  # replaced by the page's text colour once the SVG is written
 _PALETTE = (
     "#4e79a7", "#f28e2b", "#59a14f", "#e15759", "#b07aa1", "#76b7b2",
     "#edc948", "#ff9da7", "#9c755f", "#86bcb6", "#d37295", "#a0cbe8",
 )  # fmt: skip
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "axes.edgecolor": _INK,
     "axes.labelcolor": _INK,
     "axes.linewidth": 0.6,
@@ -117,10 +119,11 @@ def plot_code_usage(codes: NDArray[np.int32], codebook_size: int) -> str:
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(4.6, 2.6), layout="constrained")
         axes = figure.subplots()
+        levels = code_usage(codes, codebook_size)
         for level, column in enumerate(codes.T):
             counts = np.sort(np.bincount(column, minlength=codebook_size))[::-1]
-            used = int((counts > 0).sum())
-            label = f"level {level + 1}: {used} of {codebook_size} used"
+            used, perplexity = int((counts > 0).sum()), levels[level]["perplexity"]
+            label = f"level {level + 1}: {used} of {codebook_size} used, perplexity {perplexity:.0f}"
             axes.plot(np.arange(len(counts)), counts, color=_PALETTE[level % len(_PALETTE)], label=label)
         axes.set_yscale("symlog", linthresh=1)
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -149,10 +152,12 @@ def plot_map(vectors: NDArray[np.float32], dominant: NDArray[np.int32], names: S
         figure = Figure(figsize=(9, 4.6), layout="constrained")
         axes = figure.subplots()
         others = ~np.isin(owner, largest)
-        axes.scatter(*points[others].T, s=5, color="#999999", alpha=0.3, linewidths=0)
+        axes.scatter(points[others, 0], points[others, 1], s=5, color="#999999", alpha=0.3, linewidths=0)
         for colour, prototype in zip(_PALETTE, largest, strict=False):
             mine = points[owner == prototype]
-            axes.scatter(*mine.T, s=9, color=colour, alpha=0.8, linewidths=0, label=names[prototype])
+            axes.scatter(
+                mine[:, 0], mine[:, 1], s=9, color=colour, alpha=0.8, linewidths=0, label=names[prototype]
+            )
         axes.set_axis_off()
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), markerscale=2)
         return _svg(figure, "map")

@@ -136,8 +136,8 @@ def _users(bundle: Bundle) -> str:
     for row in chosen:
         history = targets.history[targets.indptr[row] : targets.indptr[row + 1]]
         item_ids = bundle.item_ids(history)
-        k = min(10, bundle.interactions.num_items)
-        explained = bundle.explain(history=item_ids, k=k, exclude_seen=False)
+        k = min(10, bundle.interactions.num_items - len(np.unique(history)))
+        explained = bundle.explain(history=item_ids, k=k)
         cards.append(
             _html.user_card(
                 user=str(bundle.interactions.user_ids[int(targets.user_index[row])]),
@@ -152,7 +152,7 @@ def _users(bundle: Bundle) -> str:
             )
         )
     note = (
-        "What three users picked at random (seed 0) did last, the interests read from it, and the top 10 for "
+        "What three users picked at random (seed 0) did last, the interests read from it, and the new items for "
         "the moment before their held-out item, which is marked where it was found."
     )
     return _html.section("Three users", f'<div class="cards">{"".join(cards)}</div>', note)

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import pyarrow as pa
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -58,14 +57,8 @@ def create_app(bundle: Bundle) -> FastAPI:
     @app.get("/items/{item_id}")
     def item(item_id: str) -> dict[str, Any]:
         index = bundle.item_index([item_id])[0]
-        row: pa.Table = bundle.interactions.items.slice(int(index), 1)
-        codes = [int(code) for code in bundle.semantic_ids.codes[index]]
-        return {**_plain(row.to_pylist()[0]), "semantic_id": codes}
+        row = bundle.interactions.items.slice(int(index), 1).to_pylist()[0]
+        known = {key: value for key, value in row.items() if value == value}  # JSON has no NaN
+        return {**known, "semantic_id": [int(code) for code in bundle.semantic_ids.codes[index]]}
 
     return app
-
-
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        key: value for key, value in row.items() if isinstance(value, str | int | float | bool | list | None)
-    }
