@@ -7,7 +7,7 @@ from g2rec.shapes import Int, Tensor
 
 def coverage(items: Int[Tensor, "B K"], num_items: int) -> float:
     """Share of the catalogue that is in at least one list; -1 pads short lists."""
-    return torch.unique(items[items >= 0]).numel() / num_items
+    return float(torch.unique(items[items >= 0]).numel() / num_items)
 
 
 def gini(items: Int[Tensor, "B K"], num_items: int) -> float:

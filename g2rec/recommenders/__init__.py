@@ -1,18 +1,42 @@
 """Recommenders: each ranks the items of the catalogue for users' histories."""
 
 from g2rec.recommenders._base import RankedItems, Recommender
+from g2rec.recommenders._depth import DepthDecoder, beam_search, score_catalogue
+from g2rec.recommenders._g2rec import G2Rec, G2RecConfig, tiger_config
 from g2rec.recommenders._history import HistoryBatch, history_batch, pad_windows
+from g2rec.recommenders._knn import ItemKNN, ItemKNNConfig
+from g2rec.recommenders._lightgcn import EdgeBatch, LightGCNRecommender, LightGCNRecommenderConfig
+from g2rec.recommenders._load import load_recommender
+from g2rec.recommenders._popularity import Popularity
 from g2rec.recommenders._sasrec import SASRec, SASRecConfig
 from g2rec.recommenders._transformer import CausalTransformer, TransformerConfig
+from g2rec.recommenders._transitions import ItemTransitions, ItemTransitionsConfig
+from g2rec.recommenders._trie import PrefixTrie
 
 __all__ = [
     "CausalTransformer",
+    "DepthDecoder",
+    "EdgeBatch",
+    "G2Rec",
+    "G2RecConfig",
     "HistoryBatch",
+    "ItemKNN",
+    "ItemKNNConfig",
+    "ItemTransitions",
+    "ItemTransitionsConfig",
+    "LightGCNRecommender",
+    "LightGCNRecommenderConfig",
+    "Popularity",
+    "PrefixTrie",
     "RankedItems",
     "Recommender",
     "SASRec",
     "SASRecConfig",
     "TransformerConfig",
+    "beam_search",
     "history_batch",
+    "load_recommender",
     "pad_windows",
+    "score_catalogue",
+    "tiger_config",
 ]

@@ -95,7 +95,7 @@ class Recommender(nn.Module):
         return model.eval()
 
     @abstractmethod
-    def meta(self) -> dict[str, Any]:
+    def meta(self) -> Mapping[str, Any]:
         """What `from_folder` needs beside the configuration: sizes."""
 
     @classmethod

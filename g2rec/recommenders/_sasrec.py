@@ -1,5 +1,6 @@
 """SASRec trained with the full softmax: the baseline that most generative recommenders fail to beat."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
@@ -52,6 +53,7 @@ class SASRec(Recommender):
     """
 
     name = "sasrec"
+    config: SASRecConfig
 
     def __init__(self, config: SASRecConfig, num_items: int) -> None:
         super().__init__()
@@ -64,14 +66,17 @@ class SASRec(Recommender):
     def hidden(self, items: Int[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
         """Encode histories; what stands at padded positions is meaningless."""
         dim = self.config.transformer.embedding_dim
-        return self.transformer(self.item_embedding(items.clamp(min=0)) * dim**0.5)  # type: ignore[no-any-return]
+        out: Tensor = self.transformer(self.item_embedding(items.clamp(min=0)) * dim**0.5)
+        return out
 
     def logits(self, hidden: Float[Tensor, "P D"]) -> Float[Tensor, "P I"]:
         """Meet outputs with the catalogue."""
         weight = self.item_embedding.weight
         if self.config.logits == "dot":
-            return hidden @ weight.T
-        return F.normalize(hidden, dim=-1) @ F.normalize(weight, dim=-1).T / self.config.temperature
+            out: Tensor = hidden @ weight.T
+        else:
+            out = F.normalize(hidden, dim=-1) @ F.normalize(weight, dim=-1).T / self.config.temperature
+        return out
 
     def loss(self, items: Int[Tensor, "B T"]) -> Float[Tensor, ""]:
         """Cross-entropy, in nats, of every next item of right-padded sequences."""
@@ -90,7 +95,7 @@ class SASRec(Recommender):
         scores = self.logits(last.float())
         return scores.float().masked_fill((batch.lengths == 0).unsqueeze(1), 0.0)
 
-    def meta(self) -> dict[str, Any]:
+    def meta(self) -> Mapping[str, Any]:
         """Nothing beside the configuration and the catalogue's size."""
         return {}
 

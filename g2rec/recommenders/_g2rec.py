@@ -1,0 +1,463 @@
+"""G2Rec: interest prototypes as a prefix to a causal transformer over semantic IDs, with two heads."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from g2rec.artifacts import Folder
+from g2rec.errors import ConfigError, DataError
+from g2rec.recommenders._base import RankedItems, Recommender, check_k, read_config, top_items
+from g2rec.recommenders._depth import DepthDecoder, beam_search, score_catalogue
+from g2rec.recommenders._history import HistoryBatch
+from g2rec.recommenders._interests import HistoryInterests, decayed_mean
+from g2rec.recommenders._transformer import CausalTransformer, TransformerConfig
+from g2rec.recommenders._trie import PrefixTrie
+from g2rec.shapes import Bool, Float, Int, Tensor
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class G2RecConfig:
+    """The generative recommender."""
+
+    transformer: TransformerConfig = field(default_factory=lambda: TransformerConfig(positions="rotary"))
+    """The backbone."""
+    feed: Literal["prefix", "interleaved", "none"] = "prefix"
+    """How interests enter: as prefix tokens, as the running profile at each position, or not at all."""
+    ranking: Literal["generative", "dense", "hybrid"] = "hybrid"
+    """Rank by the token head's beam, by the dense head, or by both over the candidates of both."""
+    num_prefix: int = 5
+    """Prototypes in the prefix."""
+    interest_decay: float = 0.9
+    """Weight of an item in the user's interests over that of the next one."""
+    use_item_ids: bool = True
+    """Give each item an embedding of its own beside those of its codes."""
+    use_features: bool = True
+    """Project the frozen graph embedding, content and interest profile into the item."""
+    content_evidence: bool = True
+    """Let the dense head see the raw content similarity to the recent items, with a learned weight."""
+    evidence_decay: float = 0.6
+    """Weight of an item in that similarity over that of the next one."""
+    depth_layers: int = 1
+    """Layers of the depth decoder."""
+    token_weight: float = 1.0
+    """Weight of the token head's loss; 0 leaves the head out."""
+    dense_weight: float = 1.0
+    """Weight of the dense head's loss; 0 leaves the head out."""
+    profile_weight: float = 0.0
+    """Weight of the paper's profile loss: predict the next item's profile."""
+    temperature: float = 0.07
+    """Divides the dense head's cosines."""
+    label_smoothing: float = 0.1
+    """Of the dense head."""
+    beam_width: int = 50
+    """Beams kept by the search; a longer list widens it."""
+
+    def check(self) -> None:
+        """Raise `ConfigError` if values are out of range or do not fit together."""
+        self.transformer.check()
+        for name in ("num_prefix", "depth_layers", "beam_width"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}; raise it")
+        for name in ("interest_decay", "evidence_decay"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ConfigError(f"{name} must be in (0, 1], got {getattr(self, name)}; 0.9 is usual")
+        for name in ("token_weight", "dense_weight", "profile_weight"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must not be negative, got {getattr(self, name)}; use 0 or more")
+        if not self.temperature > 0:
+            raise ConfigError(f"temperature must be positive, got {self.temperature}; 0.07 is usual")
+        if not 0.0 <= self.label_smoothing < 1.0:
+            raise ConfigError(f"label_smoothing must be in [0, 1), got {self.label_smoothing}; 0.1 is usual")
+        if self.ranking != "dense" and not self.token_weight:
+            raise ConfigError(f"ranking={self.ranking} needs the token head; set token_weight above 0")
+        if self.ranking != "generative" and not self.dense_weight:
+            raise ConfigError(f"ranking={self.ranking} needs the dense head; set dense_weight above 0")
+
+    def build(
+        self,
+        *,
+        codes: Array,
+        codebook_size: int,
+        prototypes: tuple[Array, Array, Array] | None = None,
+        graph: Array | None = None,
+        content: Array | None = None,
+    ) -> "G2Rec":
+        """An untrained model for a catalogue.
+
+        Args:
+            codes: [I, L] semantic IDs, all different.
+            codebook_size: Codes a level.
+            prototypes: Vectors [C, D'], indices [I, R] and weights [I, R]; ``feed=none`` needs none.
+            graph: [I, D''] item embeddings of the graph encoder.
+            content: [I, F] content features.
+
+        Raises:
+            ConfigError: If a value is out of range or something needed is missing.
+            DataError: If the inputs are of different catalogues.
+        """
+        self.check()
+        if prototypes is None and (self.feed != "none" or self.profile_weight):
+            raise ConfigError(
+                f"feed={self.feed} needs interest prototypes, got none; fit them or use feed=none"
+            )
+        sizes = {"graph embeddings": graph, "content": content, "memberships": prototypes and prototypes[1]}
+        for name, array in sizes.items():
+            if array is not None and len(array) != len(codes):
+                raise DataError(
+                    f"semantic IDs are for {len(codes)} items, {name} for {len(array)}; "
+                    "build both from one graph"
+                )
+        if int(codes.max(initial=0)) >= codebook_size or int(codes.min(initial=0)) < 0:
+            raise DataError(
+                f"codes must lie in 0 ... {codebook_size - 1}, got {codes.min()} ... {codes.max()}"
+            )
+        return G2Rec(self, np.asarray(codes), codebook_size, prototypes, graph, content)
+
+
+def tiger_config(transformer: TransformerConfig, *, beam_width: int = 50) -> G2RecConfig:
+    """TIGER (Rajput et al., NeurIPS 2023, arXiv 2305.05065): semantic IDs of the content and nothing else.
+
+    No graph, no prototypes, no item embeddings, no dense head. Deviation: decoder-only, with the codes of an
+    item fused into one position, where TIGER is an encoder-decoder over one position a code.
+    """
+    return G2RecConfig(
+        transformer=transformer,
+        feed="none",
+        ranking="generative",
+        use_item_ids=False,
+        use_features=False,
+        content_evidence=False,
+        dense_weight=0.0,
+        beam_width=beam_width,
+    )
+
+
+class Candidates(NamedTuple):
+    """Items that either head proposes, with the log-probability that each head gives them."""
+
+    items: Int[Tensor, "B J"]
+    """-1 pads."""
+    token: Float[Tensor, "B J"]
+    dense: Float[Tensor, "B J"]
+
+
+class G2Rec(Recommender):
+    """Generative recommendation from interest profiles (after G2Rec, arXiv 2606.20554).
+
+    An item is one position: the sum of its codes' embeddings, its own embedding, and projections of its
+    frozen graph embedding, content and interest profile. From the output h_t the token head spells the next
+    item's ID and the dense head compares h_t with all items:
+
+    dense_i = cos(h_t, f_i) / temperature + g(h_t) <v_t, content_i> + b [i in history]
+
+    v_t is the recency-weighted mean of the contents of the items so far, g a learned gate and b a learned
+    scalar: raw content similarity carries what a learned projection loses (DESIGN: .1055 to .1205 R@10).
+
+    With ``feed=prefix``, training splits each sequence at a random point, takes the prefix from the items
+    before it and the loss after it, so that no prefix has seen a target.
+    """
+
+    name = "g2rec"
+    config: G2RecConfig
+    codes: Tensor
+    graph: Tensor | None
+    content: Tensor | None
+    fusion_weight: Tensor
+
+    def __init__(
+        self,
+        config: G2RecConfig,
+        codes: Array,
+        codebook_size: int,
+        prototypes: tuple[Array, Array, Array] | None,
+        graph: Array | None,
+        content: Array | None,
+    ) -> None:
+        super().__init__()
+        self.config, self.codebook_size = config, codebook_size
+        self.num_items, num_levels = codes.shape
+        dim = config.transformer.embedding_dim
+        self.register_buffer("codes", torch.from_numpy(codes.astype(np.int64)))
+        self.register_buffer("fusion_weight", torch.tensor(0.5))
+        self.trie = PrefixTrie(codes)
+        uses_content = config.use_features or (config.content_evidence and config.dense_weight > 0)
+        self.register_buffer("graph", _unit(graph) if config.use_features else None)
+        self.register_buffer("content", _unit(content) if uses_content else None)
+        self.interests: HistoryInterests | None = None
+        if prototypes is not None and (config.use_features or config.feed != "none" or config.profile_weight):
+            self.interests = HistoryInterests(*prototypes, decay=config.interest_decay)
+
+        self.code_embedding = _embedding(num_levels * codebook_size, dim)
+        self.item_embedding = _embedding(self.num_items, dim) if config.use_item_ids else None
+        self.project_graph = self.project_content = self.project_profile = None
+        if config.use_features:
+            self.project_graph = _projection(self.graph, dim)
+            self.project_content = _projection(self.content, dim)
+            self.project_profile = _projection(
+                None if self.interests is None else self.interests.profiles, dim
+            )
+        self.empty = nn.Parameter(torch.randn(dim) * 0.02)
+        prefix = 0
+        if self.interests is not None and config.feed != "none":
+            width = self.interests.vectors.shape[1]
+            self.enter_interest = nn.Linear(width, dim, bias=False)
+            if config.feed == "prefix":
+                prefix = min(config.num_prefix, len(self.interests.vectors))
+                self.prototype_embedding = _embedding(len(self.interests.vectors), dim)
+                self.weight_direction = nn.Parameter(torch.randn(dim) * 0.02)
+        self.num_prefix = prefix
+        self.transformer = CausalTransformer(config.transformer, prefix + config.transformer.max_len)
+        self.decoder: DepthDecoder | None = None
+        if config.token_weight:
+            self.decoder = DepthDecoder(config.transformer, config.depth_layers, num_levels, codebook_size)
+        self.evidence_gate: nn.Linear | None = None
+        if config.dense_weight:
+            self.seen_bias = nn.Parameter(torch.zeros(()))
+            if config.content_evidence and self.content is not None:
+                self.evidence_gate = nn.Linear(dim, 1)
+                nn.init.zeros_(self.evidence_gate.weight)
+                nn.init.constant_(self.evidence_gate.bias, -1.0)
+        if config.profile_weight and self.interests is not None:
+            self.predict_profile = nn.Linear(dim, self.interests.vectors.shape[1])
+
+    @property
+    def scores_all_items(self) -> bool:
+        """Only the dense head scores every item; the others search."""
+        ranking: str = self.config.ranking
+        return ranking == "dense"
+
+    def represent_items(self) -> Float[Tensor, "I D"]:
+        """Each item as the sum of what is known of it."""
+        offset = torch.arange(self.codes.shape[1], device=self.codes.device) * self.codebook_size
+        x: Tensor = self.code_embedding(self.codes + offset).sum(1)
+        if self.item_embedding is not None:
+            x = x + self.item_embedding.weight
+        if self.project_graph is not None and self.graph is not None:
+            x = x + self.project_graph(self.graph)
+        if self.project_content is not None and self.content is not None:
+            x = x + self.project_content(self.content)
+        if self.project_profile is not None and self.interests is not None:
+            x = x + self.project_profile(self.interests.profiles)
+        return x
+
+    def prefix(
+        self, items: Int[Tensor, "B T"], lengths: Int[Tensor, " B"]
+    ) -> tuple[Int[Tensor, "B m"], Float[Tensor, "B m"]]:
+        """The prototypes and weights that stand before a history: of its first ``lengths`` items only."""
+        if self.interests is None:
+            raise ConfigError("this model was built without interest prototypes; use feed=prefix")
+        return self.interests.top(items, lengths, self.num_prefix)
+
+    def hidden(
+        self,
+        items: Int[Tensor, "B T"],
+        prefix_lengths: Int[Tensor, " B"],
+        catalogue: Float[Tensor, "I D"],
+    ) -> Float[Tensor, "B T D"]:
+        """Outputs at the item positions; the prefix is made of the first ``prefix_lengths`` items."""
+        scale = self.config.transformer.embedding_dim**0.5
+        x = (
+            torch.where((items < 0).unsqueeze(-1), self.empty, F.embedding(items.clamp(min=0), catalogue))
+            * scale
+        )
+        if self.config.feed == "interleaved" and self.interests is not None:
+            x = x + self.enter_interest(self.interests.running(items))
+        if self.num_prefix and self.interests is not None:
+            x = torch.cat([self._prefix_tokens(items, prefix_lengths) * scale, x], dim=1)
+        out: Tensor = self.transformer(x)[:, self.num_prefix :]
+        return out
+
+    def _prefix_tokens(self, items: Tensor, lengths: Tensor) -> Float[Tensor, "B m D"]:
+        assert self.interests is not None
+        indices, weights = self.prefix(items, lengths)
+        known = indices.clamp(min=0)
+        token: Tensor = self.enter_interest(self.interests.vectors[known]) + self.prototype_embedding(known)
+        token = token + weights.unsqueeze(-1) * self.weight_direction
+        return torch.where((indices < 0).unsqueeze(-1), self.empty.to(token.dtype), token)
+
+    def loss(self, items: Int[Tensor, "B T"]) -> Float[Tensor, ""]:
+        """Weighted sum of the heads' cross-entropies, in nats, over right-padded training sequences."""
+        inputs, targets = items[:, :-1], items[:, 1:]
+        lengths = (inputs >= 0).sum(1)
+        valid = targets >= 0
+        split = torch.zeros_like(lengths)
+        if self.num_prefix:
+            # Of s items in the prefix, the first target is item s (from 0), at position s - 1.
+            known = valid.sum(1)
+            split = (torch.rand(len(items), device=items.device) * (known + 1)).long().clamp(max=known)
+            at = torch.arange(inputs.shape[1], device=items.device)
+            valid = valid & (at >= (split - 1).unsqueeze(1))
+        catalogue = self.represent_items()
+        hidden = self.hidden(inputs, torch.minimum(split, lengths), catalogue)[valid]
+        target = targets[valid]
+        total = hidden.new_zeros(())
+        if self.config.dense_weight:
+            row, position = valid.nonzero(as_tuple=True)
+            evidence = self._evidence(inputs)
+            logits = self._dense_logits(
+                hidden,
+                catalogue,
+                None if evidence is None else evidence[valid],
+                _seen_at(inputs, row, position, self.num_items),
+            )
+            dense = F.cross_entropy(logits, target, label_smoothing=self.config.label_smoothing)
+            total = total + self.config.dense_weight * dense
+        if self.decoder is not None:
+            total = total + self.config.token_weight * self.decoder.loss(hidden, self.codes[target])
+        if self.config.profile_weight and self.interests is not None:
+            guess = self.predict_profile(hidden)
+            missed = 1 - F.cosine_similarity(guess, self.interests.profiles[target], dim=-1)
+            total = total + self.config.profile_weight * missed.mean()
+        return total
+
+    def score(self, batch: HistoryBatch) -> Float[Tensor, "B I"]:
+        """Score the full catalogue: logits (dense), or exact log-probabilities (small catalogues only)."""
+        hidden, dense = self._encode(batch)
+        if self.config.ranking == "dense":
+            assert dense is not None
+            return dense
+        assert self.decoder is not None
+        token = score_catalogue(self.decoder, self.trie, hidden, self.codes)
+        if dense is None or self.config.ranking == "generative":
+            return token
+        return self.fusion_weight * token + (1 - self.fusion_weight) * dense.log_softmax(1)
+
+    def rank(self, batch: HistoryBatch, k: int, *, exclude: Bool[Tensor, "B I"] | None = None) -> RankedItems:
+        """The ``k`` best items; a search may return fewer, padded with -1.
+
+        Raises:
+            ConfigError: If ``k`` is larger than the catalogue.
+        """
+        check_k(k, self.num_items)
+        if self.config.ranking == "dense":
+            return top_items(self.score(batch), k, exclude)
+        if self.config.ranking == "generative":
+            hidden, _ = self._encode(batch)
+            assert self.decoder is not None
+            found = beam_search(self.decoder, self.trie, hidden, max(self.config.beam_width, k), exclude)
+            return _pad(found.items[:, :k], found.scores[:, :k], k)
+        return self.fuse(self.candidates(batch, k, exclude=exclude), k, float(self.fusion_weight))
+
+    def candidates(
+        self, batch: HistoryBatch, k: int, *, exclude: Bool[Tensor, "B I"] | None = None
+    ) -> Candidates:
+        """What the beam and the dense head propose, each item once, scored by both heads."""
+        hidden, logits = self._encode(batch)
+        assert self.decoder is not None and logits is not None
+        width = min(max(self.config.beam_width, k), self.num_items)
+        dense = logits.log_softmax(1)
+        beam = beam_search(self.decoder, self.trie, hidden, width, exclude).items
+        best = top_items(dense, width, exclude).items
+        items = torch.cat([beam, best], dim=1).sort(dim=1).values
+        items[:, 1:] = items[:, 1:].masked_fill(items[:, 1:] == items[:, :-1], -1)
+        known = items.clamp(min=0)
+        token = self.decoder.score_items(hidden, self.codes[known])
+        return Candidates(items, token, dense.gather(1, known))
+
+    def fuse(self, candidates: Candidates, k: int, weight: float) -> RankedItems:
+        """Rank candidates by weight x token + (1 - weight) x dense log-probability."""
+        scores = weight * candidates.token + (1 - weight) * candidates.dense
+        scores = scores.masked_fill(candidates.items < 0, -torch.inf)
+        best, at = scores.topk(min(k, scores.shape[1]), dim=1)
+        return _pad(candidates.items.gather(1, at), best, k)
+
+    def _encode(self, batch: HistoryBatch) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B I"] | None]:
+        batch = batch.last(self.config.transformer.max_len)
+        items = batch.items
+        if items.shape[1] == 0:
+            items = items.new_full((len(items), 1), -1)
+        rows = torch.arange(len(items), device=items.device)
+        at = (batch.lengths - 1).clamp(min=0)
+        catalogue = self.represent_items()
+        hidden = self.hidden(items, batch.lengths, catalogue)[rows, at].float()
+        if not self.config.dense_weight:
+            return hidden, None
+        evidence = self._evidence(items)
+        logits = self._dense_logits(
+            hidden, catalogue, None if evidence is None else evidence[rows, at], batch.seen(self.num_items)
+        ).float()
+        return hidden, logits.masked_fill((batch.lengths == 0).unsqueeze(1), 0.0)
+
+    def _evidence(self, items: Int[Tensor, "B T"]) -> Float[Tensor, "B T F"] | None:
+        if self.evidence_gate is None or self.content is None:
+            return None
+        return decayed_mean(self.content[items.clamp(min=0)], self.config.evidence_decay)
+
+    def _dense_logits(
+        self, hidden: Tensor, catalogue: Tensor, evidence: Tensor | None, seen: Bool[Tensor, "P I"]
+    ) -> Float[Tensor, "P I"]:
+        logits = F.normalize(hidden, dim=-1) @ F.normalize(catalogue, dim=-1).T
+        if evidence is not None and self.evidence_gate is not None and self.content is not None:
+            gate = torch.sigmoid(self.evidence_gate(hidden))
+            logits = logits + gate * (evidence @ self.content.T)
+        out: Tensor = logits / self.config.temperature + self.seen_bias * seen
+        return out
+
+    def meta(self) -> Mapping[str, Any]:
+        """Shapes of what the model was built from."""
+        interests = self.interests
+        return {
+            "codebook_size": self.codebook_size,
+            "num_levels": self.codes.shape[1],
+            "graph_dim": None if self.graph is None else self.graph.shape[1],
+            "content_dim": None if self.content is None else self.content.shape[1],
+            "prototypes": None
+            if interests is None
+            else [*interests.vectors.shape, interests.indices.shape[1]],
+        }
+
+    @classmethod
+    def from_folder(cls, folder: Folder) -> Self:
+        """An instance of the saved shape; the IDs are read at once, because the trie is made of them."""
+        meta, state = folder.meta, folder.tensors("state")
+        config = read_config(G2RecConfig, folder.manifest["config"])
+        prototypes = None
+        if meta["prototypes"] is not None:
+            prototypes = tuple(
+                state[f"interests.{name}"].numpy() for name in ("vectors", "indices", "weights")
+            )
+        graph, content = (state[name].numpy() if name in state else None for name in ("graph", "content"))
+        return cls(config, state["codes"].numpy(), meta["codebook_size"], prototypes, graph, content)  # type: ignore[arg-type]
+
+
+def _unit(features: Array | None) -> Float[Tensor, "I F"] | None:
+    if features is None:
+        return None
+    return F.normalize(torch.from_numpy(np.array(features, dtype=np.float32)), dim=-1)
+
+
+def _embedding(rows: int, dim: int) -> nn.Embedding:
+    table = nn.Embedding(rows, dim)
+    nn.init.normal_(table.weight, std=0.02)
+    return table
+
+
+def _projection(features: Tensor | None, dim: int) -> nn.Linear | None:
+    if features is None:
+        return None
+    layer = nn.Linear(features.shape[1], dim, bias=False)
+    nn.init.normal_(layer.weight, std=0.02)  # unit rows come out at the scale of the embeddings
+    return layer
+
+
+def _seen_at(items: Tensor, row: Tensor, position: Tensor, num_items: int) -> Bool[Tensor, "P I"]:
+    """Which items stand at or before each of P positions."""
+    at = torch.arange(items.shape[1], device=items.device)
+    index = items[row].masked_fill(at > position.unsqueeze(1), num_items)
+    seen = torch.zeros(len(row), num_items + 1, dtype=torch.bool, device=items.device)
+    seen.scatter_(1, index.masked_fill(index < 0, num_items), True)
+    return seen[:, :num_items]
+
+
+def _pad(items: Tensor, scores: Tensor, k: int) -> RankedItems:
+    short = k - items.shape[1]
+    if short > 0:
+        items, scores = F.pad(items, (0, short), value=-1), F.pad(scores, (0, short), value=-torch.inf)
+    return RankedItems(items.masked_fill(scores == -torch.inf, -1), scores)
