@@ -238,10 +238,9 @@ class Bundle:
         """The recommender as configured, or a view of it that ranks otherwise and shares its weights."""
         if mode is None:
             return self.recommender
-        if mode not in get_args(RankingMode):
-            raise ConfigError(
-                f"expected mode to be {', '.join(get_args(RankingMode))}, got {mode!r}; take one of them"
-            )
+        known = get_args(RankingMode)
+        if str(mode) not in known:
+            raise ConfigError(f"expected mode to be {', '.join(known)}, got {mode!r}; take one of them")
         view = copy.copy(self.recommender)
         view.config = replace(self.recommender.config, ranking=mode)
         view.config.check()

@@ -152,8 +152,8 @@ def _users(bundle: Bundle) -> str:
             )
         )
     note = (
-        "What three users picked at random (seed 0) did last, the interests read from it, and the new items for "
-        "the moment before their held-out item, which is marked where it was found."
+        "What three users picked at random (seed 0) did last, the interests read from it, and the ten new "
+        "items recommended for the moment before their held-out item, which is marked where it was found."
     )
     return _html.section("Three users", f'<div class="cards">{"".join(cards)}</div>', note)
 
