@@ -39,7 +39,7 @@ def fit_content(texts: list[str], seen: Array, dim: int, seed: int) -> Array | N
         return None
     kept = min(dim, min(train.shape) - 1)
     if kept < 1:
-        return standardize(train.toarray(), seen[seen])[np.cumsum(seen) - 1] * seen[:, None]
+        return standardize(vectorizer.transform(texts).toarray(), seen)
     svd = TruncatedSVD(kept, random_state=seed).fit(train)
     matrix = vectorizer.transform(texts)
     silent = np.diff(matrix.indptr) == 0
@@ -69,7 +69,8 @@ def standardize(content: Array, seen: Array) -> Array:
         raise ConfigError(f"item content has a NaN or infinity in row {bad[0]}; mend or remove the vectors")
     wide = wide - wide[seen].mean(0)
     scale = np.sqrt(np.mean(wide[seen] ** 2))
-    return (wide / (scale if scale > 0 else 1.0)).astype(np.float32)
+    result: Array = (wide / (scale if scale > 0 else 1.0)).astype(np.float32)
+    return result
 
 
 def join_text(items: pa.Table, columns: tuple[str, ...]) -> list[str]:

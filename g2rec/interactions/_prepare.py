@@ -29,7 +29,7 @@ class InteractionsConfig:
     split: Literal["leave_one_out", "temporal"] | None = None
     """leave_one_out (a user's last event is the test), temporal (two global cuts), or the recipe's choice."""
     ties: Literal["shuffle", "file_order"] | None = None
-    """Order of one user's events at the same time: seeded shuffle, the file's order, or the recipe's choice."""
+    """Order of a user's events at the same time: seeded shuffle, file order, or the recipe's choice."""
     validation_quantile: float = 0.8
     """Temporal split: the share of all events that lies before the validation window."""
     test_quantile: float = 0.9

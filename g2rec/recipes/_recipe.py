@@ -54,7 +54,7 @@ class Source:
     members: Mapping[str, str] = field(default_factory=dict)
     """Paths inside the archive or wheel, by role."""
     counts_unverified: bool = False
-    """Whether a count that differs from ``expected`` is only logged, as this source was never parsed by us."""
+    """Whether counts that differ from ``expected`` are only logged, as we never parsed this source."""
 
 
 @dataclass(frozen=True, kw_only=True)

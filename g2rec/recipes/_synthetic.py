@@ -46,8 +46,11 @@ class SyntheticConfig:
     stickiness: float = 0.6
     """Probability that an event stays with the interest of the one before."""
     content_dim: int = 64
-    content_noise: float = 0.38
-    """Standard deviation of the noise per content dimension; interest centres have unit norm."""
+    content_noise: float = 0.325
+    """Standard deviation of the noise per content dimension (interest centres have unit norm).
+
+    At the default size a logistic regression on content alone then reaches an AMI of .5 to .6.
+    """
     seed: int = 0
 
     def check(self) -> None:
@@ -200,7 +203,8 @@ def _draw_slots(
     drawn = slot.sum(1)
     begins = rng.random(len(user)) >= config.stickiness
     begins[np.flatnonzero(np.diff(user, prepend=-1))] = True
-    return drawn[np.maximum.accumulate(np.where(begins, np.arange(len(user)), 0))]
+    held: Array = drawn[np.maximum.accumulate(np.where(begins, np.arange(len(user)), 0))]
+    return held
 
 
 def _distinct(rows: int, columns: int, num_values: int, rng: np.random.Generator) -> Array:
@@ -211,7 +215,8 @@ def _distinct(rows: int, columns: int, num_values: int, rng: np.random.Generator
         draw = rng.integers(0, top + 1, rows)
         taken = (out[:, :place] == draw[:, None]).any(1)
         out[:, place] = np.where(taken, top, draw)
-    return rng.permuted(out, axis=1)
+    shuffled: Array = rng.permuted(out, axis=1)
+    return shuffled
 
 
 def _repeats(user: Array, item: Array, num_items: int) -> Array:
@@ -224,7 +229,8 @@ def _repeats(user: Array, item: Array, num_items: int) -> Array:
 
 def _overlap(left: Array, right: Array) -> Array:
     """Whether the rows share a value (item interests against user interests; -1 matches none)."""
-    return (left[:, :, None] == right[:, None, :]).any((1, 2))
+    shared: Array = (left[:, :, None] == right[:, None, :]).any((1, 2))
+    return shared
 
 
 def _item_table(config: SyntheticConfig, interests: Array, weights: Array) -> pa.Table:

@@ -75,7 +75,8 @@ def as_ids(values: pa.Array, name: str, path: Path, *, integers: bool = False) -
         bad = np.flatnonzero(numbers != np.floor(numbers))
         if len(bad):
             raise DataError(
-                f"{path}: column {name} should hold ids, row {bad[0] + 1} has {numbers[bad[0]]}; check the column"
+                f"{path}: column {name} should hold ids, row {bad[0] + 1} has {numbers[bad[0]]}; "
+                "check the column"
             )
         return pa.array(numbers.astype(np.int64))
     if pa.types.is_integer(values.type):
@@ -122,7 +123,8 @@ def as_seconds(values: pa.Array, name: str, path: Path, *, gaps: bool = False) -
     if pc.any(negative).as_py():
         row = _first(negative)
         raise DataError(
-            f"{path}: column {name} has the negative time {values[row - 1]} in row {row}; times are seconds since 1970"
+            f"{path}: column {name} has the negative time {values[row - 1]} in row {row}; "
+            "times are seconds since 1970"
         )
     return values
 
@@ -146,8 +148,8 @@ def read_rows(path: Path, separator: str, num_fields: int, encoding: str = "utf-
         fields = line.rstrip("\r").split(separator)
         if len(fields) < num_fields:
             raise DataError(
-                f"{path}: line {number} has {len(fields)} fields separated by {separator!r}, expected {num_fields}; "
-                "get the file again"
+                f"{path}: line {number} has {len(fields)} fields separated by {separator!r}, "
+                f"expected {num_fields}; get the file again"
             )
         rows.append(fields)
     return rows

@@ -27,14 +27,20 @@ def download_wheel(
         NetworkError: If neither finds it.
         DataError: If it has another hash than ``sha256``.
     """
-    name, version = pin.split("==")
-    path = folder / f"{name.replace('-', '_')}-{version}-py3-none-any.whl"
+    name = pin.split("==")[0]
+    path = wheel_path(pin, folder)
     address = None if path.is_file() else _find_address(name, path.name)
     if path.is_file() or address is not None:
         key = address.split("#")[0] if address else pin
         return download(key, path, sha256=sha256, progress=progress, ledger=ledger)
     _ask_pip(pin, path)
     return download(pin, path, sha256=sha256, ledger=ledger)
+
+
+def wheel_path(pin: str, folder: Path) -> Path:
+    """Where the wheel of ``name==version`` lies once it is downloaded."""
+    name, version = pin.split("==")
+    return folder / f"{name.replace('-', '_')}-{version}-py3-none-any.whl"
 
 
 def _find_address(name: str, file: str) -> str | None:
@@ -47,7 +53,7 @@ def _find_address(name: str, file: str) -> str | None:
         return None
     for link in re.findall(r'href="([^"]+)"', answer.text):
         if link.split("#")[0].endswith(f"/{file}"):
-            return urljoin(page, link)
+            return str(urljoin(page, link))
     return None
 
 
