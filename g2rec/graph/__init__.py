@@ -1,0 +1,16 @@
+"""Two graphs of the training events: users with items in time, and items with items."""
+
+from g2rec.graph._bipartite import InteractionGraph, build_graph
+from g2rec.graph._coengagement import CoEngagementGraph
+from g2rec.graph._convert import to_networkx, to_pyg
+from g2rec.graph._pairs import CoEngagementConfig, build_coengagement
+
+__all__ = [
+    "CoEngagementConfig",
+    "CoEngagementGraph",
+    "InteractionGraph",
+    "build_coengagement",
+    "build_graph",
+    "to_networkx",
+    "to_pyg",
+]

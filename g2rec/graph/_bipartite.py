@@ -1,0 +1,158 @@
+"""The user-item graph: both directions in one CSR, each neighbour list sorted by time."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2rec.artifacts import Folder, open_folder, save_folder
+from g2rec.errors import DataError
+from g2rec.interactions import Interactions
+
+logger = logging.getLogger(__name__)
+_KIND = "interaction_graph"
+_MAX_NODES = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class InteractionGraph:
+    """Users and items as nodes of one graph: user u is node u, item i is node ``num_users + i``.
+
+    Every event is an edge in both directions. Row n is ``indices[indptr[n]:indptr[n + 1]]``, oldest event
+    first, so "edges before t" is a prefix of the row and costs one binary search. An event that repeats is
+    an edge that repeats. Neighbours take 4 bytes; arrays are memory-mapped when the graph is loaded.
+    """
+
+    num_users: int
+    """U."""
+    num_items: int
+    """I."""
+    indptr: NDArray[np.int64]
+    """[N + 1] offsets of the rows."""
+    indices: NDArray[np.int32]
+    """[E] neighbours, as nodes."""
+    times: NDArray[np.int64] | None
+    """[E] seconds since 1970, rising within a row; None where the events have no times."""
+
+    def __post_init__(self) -> None:
+        if len(self.indptr) != self.num_nodes + 1 or int(self.indptr[-1]) != len(self.indices):
+            raise DataError(
+                f"a graph of {self.num_nodes} nodes needs {self.num_nodes + 1} offsets that end at its "
+                f"{len(self.indices)} neighbours, got {len(self.indptr)} ending at {self.indptr[-1]}; "
+                "build it with InteractionGraph.from_events"
+            )
+        if self.times is not None and len(self.times) != len(self.indices):
+            raise DataError(
+                f"expected one time per neighbour, got {len(self.times)} for {len(self.indices)}; "
+                "build the graph with InteractionGraph.from_events"
+            )
+
+    @classmethod
+    def from_events(
+        cls,
+        num_users: int,
+        num_items: int,
+        user_index: NDArray[Any],
+        item_index: NDArray[Any],
+        time: NDArray[Any] | None = None,
+    ) -> Self:
+        """Build from events.
+
+        Args:
+            num_users: U.
+            num_items: I.
+            user_index: [M], in [0, U).
+            item_index: [M], in [0, I).
+            time: [M] seconds; without it a row keeps the order of the events given.
+
+        Raises:
+            DataError: If columns differ in length or an index is out of range.
+        """
+        if not len(user_index) == len(item_index) == (len(user_index) if time is None else len(time)):
+            raise DataError(
+                f"event columns must have one length, got {len(user_index)} users and {len(item_index)} "
+                f"items{'' if time is None else f' and {len(time)} times'}; pass one row an event"
+            )
+        if num_users + num_items > _MAX_NODES:
+            raise DataError(
+                f"neighbours are int32, so a graph holds at most {_MAX_NODES} nodes, "
+                f"got {num_users + num_items}; split the graph"
+            )
+        for name, index, size in (("user", user_index, num_users), ("item", item_index, num_items)):
+            if len(index) and not 0 <= int(index.min()) <= int(index.max()) < size:
+                raise DataError(
+                    f"{name}_index must lie in [0, {size}), got {index.min()} to {index.max()}; "
+                    "map the ids first"
+                )
+        users = np.asarray(user_index, dtype=np.int64)
+        items = np.asarray(item_index, dtype=np.int64)
+        when = None if time is None else np.asarray(time, dtype=np.int64)
+        by_user = _order(users, when)
+        by_item = _order(items, when)
+        degrees = np.concatenate(
+            (np.bincount(users, minlength=num_users), np.bincount(items, minlength=num_items))
+        )
+        indptr = np.zeros(num_users + num_items + 1, dtype=np.int64)
+        np.cumsum(degrees, out=indptr[1:])
+        indices = np.empty(2 * len(users), dtype=np.int32)
+        indices[: len(users)] = items[by_user] + num_users
+        indices[len(users) :] = users[by_item]
+        times = None if when is None else np.concatenate((when[by_user], when[by_item]))
+        return cls(num_users, num_items, indptr, indices, times)
+
+    @property
+    def num_nodes(self) -> int:
+        """N = U + I."""
+        return self.num_users + self.num_items
+
+    @property
+    def num_edges(self) -> int:
+        """E: both directions, twice the number of events."""
+        return len(self.indices)
+
+    def degrees(self) -> NDArray[np.int64]:
+        """Neighbours of every node, [N]."""
+        return np.diff(self.indptr)
+
+    def item_node(self, item_index: Any) -> Any:
+        """The node of an item, or of an array of items."""
+        return item_index + self.num_users
+
+    def row(self, node: int) -> NDArray[np.int32]:
+        """Neighbours of a node, oldest event first."""
+        return self.indices[self.indptr[node] : self.indptr[node + 1]]
+
+    def save(self, path: Path, *, config: Any = None, made_from: Mapping[str, str] | None = None) -> Folder:
+        """Write the graph into a folder."""
+        arrays: dict[str, NDArray[Any]] = {"indptr": self.indptr, "indices": self.indices}
+        if self.times is not None:
+            arrays["times"] = self.times
+        meta = {"num_users": self.num_users, "num_items": self.num_items}
+        return save_folder(path, _KIND, arrays=arrays, config=config, made_from=made_from, meta=meta)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Open a folder that `save` wrote; arrays stay on disk, memory-mapped."""
+        folder = open_folder(path, _KIND)
+        times = folder.array("times") if folder.has("times.npy") else None
+        sizes = int(folder.meta["num_users"]), int(folder.meta["num_items"])
+        return cls(*sizes, folder.array("indptr"), folder.array("indices"), times)
+
+
+def build_graph(interactions: Interactions) -> InteractionGraph:
+    """The graph of the training events; validation and test events are not in it."""
+    events = interactions.train_events()
+    graph = InteractionGraph.from_events(
+        interactions.num_users, interactions.num_items, events.user_index, events.item_index, events.time
+    )
+    logger.info("graph: %d nodes, %d edges", graph.num_nodes, graph.num_edges)
+    return graph
+
+
+def _order(group: NDArray[np.int64], time: NDArray[np.int64] | None) -> NDArray[np.int64]:
+    """Rows by group, then time, then as given."""
+    return np.argsort(group, kind="stable") if time is None else np.lexsort((time, group))
