@@ -239,10 +239,11 @@ class Bundle:
         if mode is None:
             return self.recommender
         known = get_args(RankingMode)
-        if str(mode) not in known:
+        ranking: Any = mode  # the HTTP and command-line doors do not check types
+        if ranking not in known:
             raise ConfigError(f"expected mode to be {', '.join(known)}, got {mode!r}; take one of them")
         view = copy.copy(self.recommender)
-        view.config = replace(self.recommender.config, ranking=mode)
+        view.config = replace(view.config, ranking=ranking)
         view.config.check()
         return view
 
