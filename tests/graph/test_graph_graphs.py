@@ -142,6 +142,7 @@ def test_bad_config():
         build_coengagement(log([[0, 1]], 2), CoEngagementConfig(eps=0))
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
 def test_conversions():
     graph = InteractionGraph.from_events(2, 2, np.array([0, 1, 1]), np.array([1, 1, 0]), np.array([1, 2, 3]))
     data = to_pyg(graph)
