@@ -3,6 +3,7 @@
 from g2rec.prototypes._cluster import kmeans
 from g2rec.prototypes._community import community_partition
 from g2rec.prototypes._control import random_prototypes
+from g2rec.prototypes._fixed import FixedMemberships
 from g2rec.prototypes._free import ModularityConfig, fit_modularity
 from g2rec.prototypes._head import GraphHeadConfig, PrototypeHead
 from g2rec.prototypes._interests import InterestPrototypes, Memberships
@@ -11,6 +12,7 @@ from g2rec.prototypes._modularity import modularity_report, soft_modularity
 from g2rec.prototypes._naming import top_items
 
 __all__ = [
+    "FixedMemberships",
     "GraphHeadConfig",
     "InterestPrototypes",
     "Memberships",

@@ -98,7 +98,7 @@ class PrototypeHead(nn.Module):
     def memberships(self, items: NDArray[np.float32]) -> Memberships:
         """Memberships of items from their embeddings [I, D], new items included."""
         indices, weights = [], []
-        for chunk in torch.split(torch.from_numpy(np.ascontiguousarray(items, dtype=np.float32)), _ROWS):
+        for chunk in torch.split(torch.from_numpy(np.array(items, dtype=np.float32)), _ROWS):
             index, weight = self.sparse(chunk.to(self.vectors.device))
             indices.append(index.to("cpu", torch.int32))
             weights.append(weight.cpu().float())

@@ -4,7 +4,8 @@ from g2rec.tokenizers._base import ItemTokenizer, load_tokenizer
 from g2rec.tokenizers._collisions import CollisionMethod, resolve_collisions
 from g2rec.tokenizers._ids import SemanticIds, code_usage, collision_rate
 from g2rec.tokenizers._inputs import InputScaler
-from g2rec.tokenizers._losses import ContrastiveHead, batch_positives, pair_contrast, prototype_cross_entropy
+from g2rec.tokenizers._losses import ContrastiveHead, pair_contrast, prototype_cross_entropy
+from g2rec.tokenizers._pairs import PairSampler, batch_positives
 from g2rec.tokenizers._quantizer import Quantized, ResidualQuantizer, quantize
 from g2rec.tokenizers._rqkmeans import RQKMeans, RQKMeansConfig
 from g2rec.tokenizers._rqvae import RQVAE, RQVAEConfig, RQVAEOutput
@@ -15,6 +16,7 @@ __all__ = [
     "ContrastiveHead",
     "InputScaler",
     "ItemTokenizer",
+    "PairSampler",
     "Quantized",
     "RQKMeans",
     "RQKMeansConfig",

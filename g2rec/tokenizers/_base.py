@@ -63,7 +63,7 @@ class ItemTokenizer(nn.Module, ABC):
             "levels": code_usage(codes, size),
             "levels_before": code_usage(greedy, size),
             "collision_rate_before": collision_rate(greedy),
-            "collision_rate_after": collision_rate(codes),
+            "collision_rate": collision_rate(codes),
             "items_moved": int((greedy != codes[:, : greedy.shape[1]]).any(axis=1).sum()),
             "reconstruction_mse": error,
             "input_variance": float(inputs.var()),

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from g2rec.shapes import Bool, Float, Int, Tensor
+from g2rec.shapes import Bool, Float, Tensor
 
 
 def prototype_cross_entropy(
@@ -46,22 +46,6 @@ def pair_contrast(
     logits = cosine.masked_fill(positives & ~own, float("-inf"))
     label = torch.arange(len(source), device=source.device)
     return (F.cross_entropy(logits, label) + F.cross_entropy(logits.T, label)) / 2
-
-
-def batch_positives(
-    source: Int[Tensor, " B"], target: Int[Tensor, " B"], edge_keys: Int[Tensor, " E"], num_items: int
-) -> Bool[Tensor, "B B"]:
-    """Which (source, target) combinations of a batch are co-engaged or identical.
-
-    Args:
-        source: Item indices of first ends.
-        target: Item indices of second ends.
-        edge_keys: Sorted ``source * num_items + target`` of every directed edge.
-        num_items: I.
-    """
-    keys = source.unsqueeze(1) * num_items + target.unsqueeze(0)
-    place = torch.searchsorted(edge_keys, keys).clamp_max(len(edge_keys) - 1)
-    return (edge_keys[place] == keys) | (source.unsqueeze(1) == target.unsqueeze(0))
 
 
 class ContrastiveHead(nn.Module):

@@ -1,5 +1,6 @@
 """Training the tokenizer, alone or together with the prototypes and the encoder."""
 
+import copy
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +16,20 @@ from g2rec.encoders import GraphEncoder, NodeEmbeddings
 from g2rec.errors import ConfigError
 from g2rec.graph import CoEngagementGraph, InteractionGraph
 from g2rec.interactions import Interactions
-from g2rec.prototypes import InterestPrototypes, PrototypeHead, modularity_loss, usage_balance_loss
+from g2rec.prototypes import (
+    FixedMemberships,
+    InterestPrototypes,
+    PrototypeHead,
+    modularity_loss,
+    usage_balance_loss,
+)
 from g2rec.sampling import NeighborSampler, SampledSubgraph
 from g2rec.shapes import Float, Tensor
 from g2rec.tokenizers import (
     RQVAE,
     ContrastiveHead,
     ItemTokenizer,
+    PairSampler,
     RQKMeansConfig,
     RQVAEConfig,
     SemanticIds,
@@ -41,6 +49,10 @@ frozen neither (the tokenizer still learns from both)."""
 
 _ENCODER_RATE = 0.1
 """The encoder's and the prototypes' learning rate over the tokenizer's: they come fitted."""
+_FANOUTS = (10, 5)
+"""Neighbours sampled a hop around the items whose embeddings the joint loss trains."""
+_EXPORT_ROWS = 65_536
+"""Nodes embedded at a time after training."""
 _RESET_UNTIL = 0.5
 """Share of the epochs in which dead codes are moved; the rest settles without."""
 
@@ -99,18 +111,18 @@ class TokenizerModule(L.LightningModule):
         content: NDArray[np.float32] | None,
         embeddings: NDArray[np.float32] | None = None,
         encoder: GraphEncoder | None = None,
-        head: PrototypeHead | None = None,
+        interests: PrototypeHead | FixedMemberships | None = None,
         edge_keys: NDArray[np.int64] | None = None,
         joint: JointMode = "frozen",
     ) -> None:
         super().__init__()
         self.tokenizer, self.config, self.joint = tokenizer, config, joint
         self.encoder = encoder if joint == "joint" else None
-        self.head = head
+        self.interests = interests
         self.contrast: ContrastiveHead | None = None
-        if head is not None:
-            head.requires_grad_(joint != "frozen")
-            self.contrast = ContrastiveHead(tokenizer.config.latent_dim, head.vectors.shape[1])
+        if interests is not None:
+            interests.requires_grad_(joint != "frozen")
+            self.contrast = ContrastiveHead(tokenizer.config.latent_dim, interests.vectors.shape[1])
         self._constant("content", content)
         self._constant("embeddings", embeddings)
         self._constant("edge_keys", edge_keys if edge_keys is not None else np.empty(0, dtype=np.int64))
@@ -134,33 +146,45 @@ class TokenizerModule(L.LightningModule):
         out = self.tokenizer(self._inputs(batch.items, _rows(embedding, 0, num_items)))
         self.tokenizer.quantizer.count(out.codes)
         loss = out.loss
-        if self.head is None or self.contrast is None or embedding is None:
+        if self.interests is None or self.contrast is None or embedding is None:
             return loss, out.residuals
-        memberships = self.head(embedding)
-        quantized = self.contrast(out.quantized)
-        targets = memberships[:num_items].detach()
+        memberships = self._memberships(batch, embedding)
         loss = loss + settings.prototype_weight * prototype_cross_entropy(
-            quantized, self.head.vectors, targets, settings.temperature
+            self.contrast(out.quantized),
+            self.interests.vectors,
+            memberships[:num_items].detach(),
+            settings.temperature,
         )
         num_pairs = len(batch.source)
         if num_pairs < 2:
             return loss, out.residuals
         ends = torch.cat([batch.source, batch.target])
-        pairs = self.tokenizer.quantize(self._inputs(ends, embedding[num_items:])).straight_through
-        source, target = self.contrast(pairs).split(num_pairs)
-        positives = batch_positives(batch.source, batch.target, self.edge_keys, self._num_items())
-        loss = loss + settings.pair_weight * pair_contrast(source, target, positives, settings.temperature)
-        if self.joint != "frozen":
-            p_source, p_target = memberships[num_items:].split(num_pairs)
-            interests = self.head.config
-            loss = loss + interests.modularity_weight * modularity_loss(p_source, p_target, interests.gamma)
-            loss = loss + interests.balance_weight * usage_balance_loss(memberships[:num_items])
+        pairs = self.contrast(
+            self.tokenizer.quantize(self._inputs(ends, embedding[num_items:])).straight_through
+        )
+        positives = batch_positives(batch.source, batch.target, self.edge_keys, self.num_items)
+        loss = loss + settings.pair_weight * pair_contrast(
+            pairs[:num_pairs], pairs[num_pairs:], positives, settings.temperature
+        )
+        if self.joint != "frozen" and isinstance(self.interests, PrototypeHead):
+            p_source, p_target = memberships[num_items:].tensor_split(2)
+            head = self.interests.config
+            loss = loss + head.modularity_weight * modularity_loss(p_source, p_target, head.gamma)
+            loss = loss + head.balance_weight * usage_balance_loss(memberships[:num_items])
         return loss, out.residuals
 
-    def _num_items(self) -> int:
+    def _memberships(self, batch: TokenizerBatch, embedding: Tensor) -> Tensor:
+        """Dense memberships of items, sources and targets."""
+        if isinstance(self.interests, FixedMemberships):
+            return self.interests(torch.cat([batch.items, batch.source, batch.target]))  # type: ignore[no-any-return]
+        assert self.interests is not None
+        return self.interests(embedding)  # type: ignore[no-any-return]
+
+    @property
+    def num_items(self) -> int:
+        """I."""
         known = self.embeddings if self.embeddings is not None else self.content
-        assert known is not None
-        return len(known)
+        return 0 if known is None else len(known)
 
     def _embeddings(self, batch: TokenizerBatch) -> Tensor | None:
         """Graph embeddings of items, sources and targets: computed if the encoder trains, else looked up."""
@@ -192,7 +216,7 @@ class TokenizerModule(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW; encoder and prototypes at a tenth of the rate."""
-        return optimizer(self, self.config, {"encoder": _ENCODER_RATE, "head": _ENCODER_RATE})
+        return optimizer(self, self.config, {"encoder": _ENCODER_RATE, "interests": _ENCODER_RATE})
 
 
 def fit_tokenizer(
@@ -222,35 +246,36 @@ def fit_tokenizer(
     Raises:
         ConfigError: If there is neither content nor an encoder, or more items than IDs.
     """
+    _check_room(tokenizer_config, interactions.num_items)
     content = interactions.content
     embeddings = None if fitted_encoder is None else fitted_encoder.embeddings
     items = None if embeddings is None else embeddings.items
-    content_dim = 0 if content is None else content.shape[1]
-    dims = {"content": content_dim, "embedding": 0 if items is None else items.shape[1]}
     prototypes = None if fitted_encoder is None else fitted_encoder.prototypes
-    _check_room(tokenizer_config, interactions.num_items)
+    dims = {
+        "content": 0 if content is None else content.shape[1],
+        "embedding": 0 if items is None else items.shape[1],
+    }
     if isinstance(tokenizer_config, RQKMeansConfig):
         control = tokenizer_config.build(**dims).fit(content, items, seed=derive_seed(seed, "tokenizer"))
         return FittedTokenizer(control, control.tokenize(content, items), prototypes, embeddings, None)
+    pairs = None if fitted_encoder is None or coengagement is None else PairSampler(coengagement)
     with torch.random.fork_rng():
         torch.manual_seed(derive_seed(seed, "tokenizer", "weights"))
         tokenizer = tokenizer_config.build(**dims)
-        head = None if fitted_encoder is None else fitted_encoder.head
-        pairs = None if head is None or coengagement is None else _Pairs(coengagement)
         module = TokenizerModule(
             tokenizer,
             fit_config,
             content=content,
             embeddings=items,
-            encoder=None if fitted_encoder is None else fitted_encoder.encoder,
-            head=head,
+            encoder=None if fitted_encoder is None else copy.deepcopy(fitted_encoder.encoder),
+            interests=None if fitted_encoder is None else _interests(fitted_encoder),
             edge_keys=None if pairs is None else pairs.keys,
-            joint=joint if head is not None else "frozen",
+            joint=joint if fitted_encoder is not None else "frozen",
         )
     tokenizer.start(content, items, seed=derive_seed(seed, "tokenizer", "codebooks"))
     sampler = None
     if module.encoder is not None and graph is not None:
-        sampler = NeighborSampler(graph, seed=derive_seed(seed, "tokenizer", "sampler"))
+        sampler = NeighborSampler(graph, _FANOUTS, seed=derive_seed(seed, "tokenizer", "sampler"))
 
     def make_batch(key: BatchKey) -> TokenizerBatch:
         rows = torch.from_numpy(key.rows)
@@ -264,36 +289,24 @@ def fit_tokenizer(
             subgraph = sampler.sample(seeds, key=(key.epoch, key.step))
         return TokenizerBatch(rows, source, target, subgraph)
 
-    train = batches(
-        make_batch, interactions.num_items, fit_config.batch_size,
-        seed=derive_seed(seed, "tokenizer"), shuffle=True,
-    )  # fmt: skip
+    order = derive_seed(seed, "tokenizer", "order")
+    train = batches(make_batch, interactions.num_items, fit_config.batch_size, seed=order, shuffle=True)
     report = fit(module, train, config=fit_config, folder=folder, name="tokenizer", seed=seed)
     module.to("cpu")
-    if module.encoder is not None and graph is not None and head is not None:
-        embeddings = module.encoder.embed_all(graph, content, 65_536)
+    if module.encoder is not None and graph is not None:
+        embeddings = module.encoder.embed_all(graph, content, _EXPORT_ROWS)
         items = embeddings.items
-    if head is not None and module.joint != "frozen" and items is not None:
-        prototypes = head.export(items)
+    if module.interests is not None and module.joint != "frozen" and items is not None:
+        prototypes = module.interests.export(items)
     ids = tokenizer.tokenize(content, items)
     return FittedTokenizer(tokenizer, ids, prototypes, embeddings, report)
 
 
-class _Pairs:
-    """Directed edges of the co-engagement graph, drawn with replacement proportional to weight."""
-
-    def __init__(self, graph: CoEngagementGraph) -> None:
-        source, target, weight = graph.edge_list()
-        self.source, self.target = np.asarray(source, np.int64), np.asarray(target, np.int64)
-        self.cumulative = np.cumsum(weight, dtype=np.float64)
-        self.keys = np.sort(self.source * graph.num_items + self.target)
-
-    def draw(self, num_pairs: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        if not len(self.cumulative):
-            return torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64)
-        place = np.searchsorted(self.cumulative, rng.random(num_pairs) * self.cumulative[-1], side="right")
-        place = place.clip(max=len(self.cumulative) - 1)
-        return torch.from_numpy(self.source[place]), torch.from_numpy(self.target[place])
+def _interests(fitted: FittedEncoder) -> PrototypeHead | FixedMemberships | None:
+    """Copies: joint training must not change what the encoder stage handed over."""
+    if fitted.head is not None:
+        return copy.deepcopy(fitted.head)
+    return None if fitted.prototypes is None else FixedMemberships(fitted.prototypes)
 
 
 def _rows(value: Tensor | None, start: int, stop: int) -> Tensor | None:

@@ -45,7 +45,7 @@ class TokenizerContract:
         assert ids.codes.dtype == np.int32
         assert 0 <= ids.codes.min() <= ids.codes.max() < 16
         assert collision_rate(ids.codes) == 0
-        assert ids.report["collision_rate_after"] == 0
+        assert ids.report["collision_rate"] == 0
         assert len(ids.report["levels"]) == 3
         assert 0 < ids.report["levels"][0]["usage"] <= 1
 
