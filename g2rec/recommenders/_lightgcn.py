@@ -169,7 +169,9 @@ class LightGCNRecommender(Recommender):
             item_degree = torch.bincount(item, minlength=self.num_items).float()
             value = (user_degree[user] * item_degree[item]).rsqrt()
             size = (self.num_users, self.num_items)
-            forward = torch.sparse_coo_tensor(self.edges, value, size).coalesce()
+            forward = torch.sparse_coo_tensor(
+                self.edges, value, size, check_invariants=False, is_coalesced=True
+            )
             self._adjacency = (forward, forward.t().coalesce())
         return self._adjacency
 

@@ -49,5 +49,7 @@ def fit_lightgcn(
 
     order = derive_seed(seed, "edges")
     train = batches(make, len(user), fit_config.batch_size, seed=order, shuffle=True)
-    report = fit_recommender(model, train, interactions, fit_config=fit_config, folder=folder, seed=seed)
+    report = fit_recommender(
+        model, train, interactions, fit_config=fit_config, folder=folder, seed=seed, masked=True
+    )
     return model, report

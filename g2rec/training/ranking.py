@@ -49,13 +49,19 @@ def rank_all(
     return TargetRanks(above, tied, masked_above, masked_tied, inside, target, top, model.num_items)
 
 
-def batch_ndcg(model: Recommender, batch: HistoryBatch, target: Int[Tensor, " B"], k: int = 10) -> Tensor:
-    """Expected NDCG at K of each user of a batch, history not masked: the score that selects models."""
+def batch_ndcg(
+    model: Recommender, batch: HistoryBatch, target: Int[Tensor, " B"], k: int = 10, *, masked: bool = False
+) -> Tensor:
+    """Expected NDCG at K of each user of a batch: the score that selects models.
+
+    Masked takes the history, but never the target, out of the ranking.
+    """
     k = min(k, model.num_items)
+    exclude = batch.seen(model.num_items).scatter(1, target.unsqueeze(1), False) if masked else None
     if model.scores_all_items:
-        above, tied = target_rank(model.score(batch), target)
+        above, tied = target_rank(model.score(batch), target, exclude)
     else:
-        ranked = model.rank(batch, k)
+        ranked = model.rank(batch, k, exclude=exclude)
         above, tied = ranked_target_rank(ranked.items, ranked.scores, target, model.num_items)
     return expected_ndcg_at_k(above, tied, k)
 

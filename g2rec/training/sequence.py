@@ -88,11 +88,11 @@ def validation_loader(interactions: "Interactions", batch_size: int) -> DataLoad
 
 
 class RecommenderModule(L.LightningModule):
-    """Trains a recommender that has a ``loss``; validates by expected N@10, history not masked."""
+    """Trains a recommender that has a ``loss``; validates by expected N@10."""
 
-    def __init__(self, model: Any, fit_config: FitConfig) -> None:
+    def __init__(self, model: Any, fit_config: FitConfig, *, masked: bool = False) -> None:
         super().__init__()
-        self.model, self.fit_config = model, fit_config
+        self.model, self.fit_config, self.masked = model, fit_config, masked
 
     def training_step(self, batch: Any, batch_index: int) -> Tensor:
         """One step on the model's own loss."""
@@ -103,7 +103,7 @@ class RecommenderModule(L.LightningModule):
     def validation_step(self, batch: ValidationBatch, batch_index: int) -> None:
         """Add up N@10; ranking is in float32 whatever the training precision."""
         with torch.autocast(self.device.type, enabled=False):
-            values = batch_ndcg(self.model, batch.batch, batch.target)
+            values = batch_ndcg(self.model, batch.batch, batch.target, masked=self.masked)
         self.log(MONITOR, values.mean().float(), batch_size=len(values))
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
@@ -125,9 +125,21 @@ def fit_recommender(
     fit_config: FitConfig,
     folder: Path,
     seed: int,
+    masked: bool = False,
 ) -> FitReport:
-    """Train any recommender with a ``loss``, keeping the epoch with the best N@10 on validation."""
-    module = RecommenderModule(model, fit_config)
+    """Train any recommender with a ``loss``, keeping the epoch with the best N@10 on validation.
+
+    Args:
+        model: What to train.
+        train: Batches that its ``loss`` takes.
+        interactions: Gives the validation set.
+        fit_config: Length and rates.
+        folder: Gets checkpoints and logs.
+        seed: Of the dropout and the like.
+        masked: Validate with the history masked out: for models of co-occurrence, which rank what a user
+            already has first, so that their figure without a mask says nothing.
+    """
+    module = RecommenderModule(model, fit_config, masked=masked)
     validation = validation_loader(interactions, 512)
     return fit(
         module,

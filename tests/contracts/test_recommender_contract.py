@@ -1,0 +1,143 @@
+"""What holds for every recommender."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.sparse import csr_matrix
+
+from g2rec.errors import ArtifactError, ConfigError
+from g2rec.recommenders import (
+    G2RecConfig,
+    HistoryBatch,
+    ItemKNN,
+    ItemKNNConfig,
+    ItemTransitions,
+    ItemTransitionsConfig,
+    LightGCNRecommenderConfig,
+    Popularity,
+    Recommender,
+    SASRecConfig,
+    TransformerConfig,
+    history_batch,
+    load_recommender,
+    tiger_config,
+)
+
+NUM_USERS, NUM_ITEMS = 6, 20
+SMALL = TransformerConfig(embedding_dim=16, num_layers=1, num_heads=2, dropout=0.1, max_len=5)
+RNG = np.random.default_rng(0)
+CODES = np.stack([np.arange(NUM_ITEMS) % 4, np.arange(NUM_ITEMS) // 4], axis=1)
+EDGES = np.stack([np.arange(60) % NUM_USERS, RNG.integers(0, NUM_ITEMS, 60)])
+MATRIX = csr_matrix(RNG.random((NUM_ITEMS, NUM_ITEMS)).astype(np.float32))
+PROTOTYPES = (
+    RNG.normal(size=(4, 8)).astype(np.float32),
+    RNG.integers(0, 4, (NUM_ITEMS, 2)),
+    np.full((NUM_ITEMS, 2), 0.5, dtype=np.float32),
+)
+
+
+def g2rec(**settings: Any) -> Recommender:
+    config = G2RecConfig(transformer=SMALL, num_prefix=2, beam_width=NUM_ITEMS, **settings)
+    content = np.random.default_rng(1).normal(size=(NUM_ITEMS, 8)).astype(np.float32)
+    return config.build(codes=CODES, codebook_size=5, prototypes=PROTOTYPES, content=content)
+
+
+MODELS: dict[str, Callable[[], Recommender]] = {
+    "popularity": lambda: Popularity(torch.arange(NUM_ITEMS)),
+    "transitions": lambda: ItemTransitions(ItemTransitionsConfig(), MATRIX),
+    "knn": lambda: ItemKNN(ItemKNNConfig(), MATRIX),
+    "lightgcn": lambda: LightGCNRecommenderConfig(embedding_dim=8).build(
+        num_users=NUM_USERS, num_items=NUM_ITEMS, user_index=EDGES[0], item_index=EDGES[1]
+    ),
+    "sasrec-dot": lambda: SASRecConfig(transformer=SMALL, logits="dot").build(num_items=NUM_ITEMS),
+    "sasrec-cosine": lambda: SASRecConfig(transformer=SMALL).build(num_items=NUM_ITEMS),
+    "tiger": lambda: tiger_config(SMALL).build(codes=CODES, codebook_size=5),
+    "g2rec-prefix-hybrid": lambda: g2rec(),
+    "g2rec-interleaved-dense": lambda: g2rec(feed="interleaved", ranking="dense"),
+    "g2rec-prefix-generative": lambda: g2rec(ranking="generative", profile_weight=0.1),
+}
+
+
+def batch_of(*rows: list[int]) -> HistoryBatch:
+    indptr = np.concatenate([[0], np.cumsum([len(row) for row in rows])])
+    return history_batch(indptr, np.array(sum(rows, []), dtype=np.int32), np.arange(len(rows)))
+
+
+@pytest.fixture(params=MODELS)
+def model(request: pytest.FixtureRequest) -> Recommender:
+    torch.manual_seed(0)
+    built = MODELS[request.param]()
+    for parameter in built.parameters():  # far from the start, where most outputs are nearly alike
+        torch.nn.init.normal_(parameter, std=0.3)
+    return built.eval()
+
+
+@torch.no_grad()
+def test_scores_are_float32_over_the_catalogue(model: Recommender) -> None:
+    scores = model.score(batch_of([1, 2, 3], [4, 5], [6]))
+    assert scores.shape == (3, NUM_ITEMS)
+    assert scores.dtype == torch.float32
+    assert torch.isfinite(scores).all()
+
+
+@torch.no_grad()
+def test_rank_returns_the_best_items_once_and_none_that_is_excluded(model: Recommender) -> None:
+    batch = batch_of([1, 2, 3], [4, 5], [6])
+    ranked = model.rank(batch, 5)
+    best = model.score(batch).topk(5).values
+    torch.testing.assert_close(ranked.scores, best, rtol=1e-4, atol=1e-5)
+    assert all(len(set(row)) == 5 for row in ranked.items.tolist())
+    seen = batch.seen(NUM_ITEMS)
+    fresh = model.rank(batch, 5, exclude=seen)
+    assert not seen.gather(1, fresh.items).any()
+
+
+@torch.no_grad()
+def test_padding_changes_nothing(model: Recommender) -> None:
+    alone = model.score(batch_of([1, 2, 3]))
+    padded = model.score(batch_of([1, 2, 3], [4, 5, 6, 7, 8, 9, 10]))[:1]
+    torch.testing.assert_close(alone, padded, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_the_history_decides(model: Recommender) -> None:
+    one, other = batch_of([1, 2, 3], [4, 5, 6]), batch_of([4, 5, 6], [1, 2, 3])
+    first, second = model.score(one), model.score(other)
+    if model.name in ("popularity", "lightgcn"):  # these know the user or nobody
+        torch.testing.assert_close(first, second)
+    else:
+        assert not torch.allclose(first, second, atol=1e-3)
+        torch.testing.assert_close(first, second.flip(0), rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_an_empty_history_is_ranked_too(model: Recommender) -> None:
+    assert torch.isfinite(model.score(batch_of([]))).all()
+    mixed = model.rank(batch_of([], [1, 2]), 4)
+    assert mixed.items.shape == (2, 4)
+    assert (mixed.items >= 0).all()
+
+
+@torch.no_grad()
+def test_a_saved_model_comes_back_the_same(model: Recommender, tmp_path: Path) -> None:
+    batch = batch_of([1, 2, 3], [4, 5])
+    model.save(tmp_path / "model")
+    back = load_recommender(tmp_path / "model")
+    assert type(back) is type(model)
+    assert back.config == model.config
+    assert torch.equal(back.score(batch), model.score(batch))
+
+
+def test_k_beyond_the_catalogue_is_one_sentence(model: Recommender) -> None:
+    with pytest.raises(ConfigError, match=r"K=21 is larger than the catalogue of 20 items"):
+        model.rank(batch_of([1]), 21)
+
+
+def test_the_wrong_model_is_one_sentence(tmp_path: Path) -> None:
+    MODELS["popularity"]().save(tmp_path / "model")
+    with pytest.raises(ArtifactError, match="expected the model item_knn at .*, found popularity"):
+        ItemKNN.load(tmp_path / "model")
