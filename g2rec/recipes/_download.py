@@ -19,7 +19,7 @@ Progress = Callable[[int, int | None], None]
 
 CONNECT_SECONDS = 5.0
 _READ_SECONDS = 60.0
-_CHUNK_BYTES = 1 << 18
+_CHUNK_BYTES = 1 << 16
 _ATTEMPTS = 3
 
 

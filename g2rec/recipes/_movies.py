@@ -10,9 +10,26 @@ from g2rec.recipes._tables import Tables, integers, make_events, read_rows
 
 # the order of the 19 flags of u.item, from u.genre
 _GENRES = (
-    "unknown|Action|Adventure|Animation|Children's|Comedy|Crime|Documentary|Drama|Fantasy|Film-Noir|Horror|"
-    "Musical|Mystery|Romance|Sci-Fi|Thriller|War|Western"
-).split("|")  # noqa: SIM905
+    "unknown",
+    "Action",
+    "Adventure",
+    "Animation",
+    "Children's",
+    "Comedy",
+    "Crime",
+    "Documentary",
+    "Drama",
+    "Fantasy",
+    "Film-Noir",
+    "Horror",
+    "Musical",
+    "Mystery",
+    "Romance",
+    "Sci-Fi",
+    "Thriller",
+    "War",
+    "Western",
+)
 _YEAR = re.compile(r"\s*\((\d{4})\)\s*$")
 
 
