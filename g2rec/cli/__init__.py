@@ -19,16 +19,22 @@ class Command(NamedTuple):
 
 
 COMMANDS: dict[tuple[str, ...], Command] = {
-    ("run",): Command("pipeline:run", "everything below in one go: from a recipe to metrics, bundle and report"),
+    ("run",): Command(
+        "pipeline:run", "everything below in one go: from a recipe to metrics, bundle and report"
+    ),
     ("data", "list"): Command("data:list_data", "the graph recipes that are known"),
     ("data", "get"): Command("data:get", "download a recipe's files, verified, into the cache"),
     ("data", "check"): Command("data:check", "compare what a recipe's files hold with what it promises"),
     ("data", "import"): Command("data:import_log", "make a recipe and a dataset from your own event log"),
     ("graph", "build"): Command("pipeline:graph_build", "filter, split and map a log; build its graphs"),
-    ("encoder", "fit"): Command("pipeline:encoder_fit", "train the graph encoder and the interest prototypes"),
+    ("encoder", "fit"): Command(
+        "pipeline:encoder_fit", "train the graph encoder and the interest prototypes"
+    ),
     ("tokenizer", "fit"): Command("pipeline:tokenizer_fit", "train the semantic tokenizer jointly with both"),
     ("recommender", "fit"): Command("pipeline:recommender_fit", "train the generative recommender"),
-    ("evaluate",): Command("pipeline:evaluate", "train the baselines, rank all items for all users, write metrics"),
+    ("evaluate",): Command(
+        "pipeline:evaluate", "train the baselines, rank all items for all users, write metrics"
+    ),
     ("recommend",): Command("serve:recommend", "recommend for a user or for a history of items"),
     ("report",): Command("serve:report", "write report.html of a run"),
     ("serve",): Command("serve:serve", "answer recommendation requests over HTTP (extra: serve)"),

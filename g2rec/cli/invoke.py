@@ -8,13 +8,13 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from importlib import import_module, resources
-from pathlib import Path
+from importlib import import_module
 from typing import Any, get_type_hints
 
 import jsonargparse
 
-from g2rec.errors import ConfigError, G2RecError
+from g2rec.cli.settings import resolve_preset, with_known_settings
+from g2rec.errors import G2RecError
 
 _INTERRUPTED = 130
 
@@ -27,7 +27,7 @@ def invoke(words: tuple[str, ...], function: str, arguments: list[str]) -> int:
         module, name = function.split(":")
         call = getattr(import_module(f"g2rec.cli.{module}"), name)
         parser = _parser(words, call)
-        values = parser.parse_args(_resolve_preset(arguments))
+        values = parser.parse_args(with_known_settings(resolve_preset(arguments)))
         call(**_keywords(call, parser.instantiate(values)))
     except KeyboardInterrupt:
         print("\ng2rec: interrupted; the same command resumes where it stopped", file=sys.stderr)
@@ -37,7 +37,14 @@ def invoke(words: tuple[str, ...], function: str, arguments: list[str]) -> int:
     except jsonargparse.ArgumentError as error:
         return _refuse(_one_line(error))
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM):
+        if error.errno not in (
+            errno.ENOSPC,
+            errno.EFBIG,
+            errno.EDQUOT,
+            errno.EACCES,
+            errno.EROFS,
+            errno.EPERM,
+        ):
             raise
         where = f" {error.filename}" if error.filename else ""
         return _refuse(f"writing{where} failed: {error.strerror}; mend that and run the same command again")
@@ -81,43 +88,11 @@ def _keywords(call: Callable[..., None], values: Any) -> dict[str, Any]:
     return {**given, "settings": settings(**own)}
 
 
-def _resolve_preset(arguments: list[str]) -> list[str]:
-    """Let ``--config quickstart`` mean the preset that the package ships under that name."""
-    resolved = list(arguments)
-    for index, word in enumerate(arguments):
-        flag, joined, value = word.partition("=")
-        if flag != "--config":
-            continue
-        at = index if joined else index + 1
-        value = value if joined else (arguments[at] if at < len(arguments) else "")
-        if value and not Path(value).exists():
-            path = str(preset_path(value))
-            resolved[at] = f"--config={path}" if joined else path
-    return resolved
-
-
-def preset_path(name: str) -> Path:
-    """The file of a shipped preset, such as ``quickstart`` or ``amazon-beauty``.
-
-    Raises:
-        ConfigError: If neither a file nor a preset has that name.
-    """
-    folders = [Path(__file__).parents[2] / "scripts" / "configs"]
-    try:
-        folders.insert(0, Path(str(resources.files("g2rec.shipped_presets"))))
-    except ModuleNotFoundError:
-        pass
-    for folder in folders:
-        path = folder / f"{name.removesuffix('.yaml')}.yaml"
-        if path.is_file():
-            return path
-    known = sorted({path.stem for folder in folders if folder.is_dir() for path in folder.glob("*.yaml")})
-    raise ConfigError(f"expected a settings file or a preset ({', '.join(known)}), got '{name}'; check the path")
-
-
 def _one_line(error: jsonargparse.ArgumentError) -> str:
     """jsonargparse's message, without the types that only its authors need."""
     lines = [line.strip(" -") for line in str(error).splitlines() if line.strip()]
-    telling = [line for line in lines[1:] if line.startswith(("Option", "Expected", "Not a valid", "No action"))]
+    telling = [
+        line for line in lines[1:] if line.startswith(("Option", "Expected", "Not a valid", "No action"))
+    ]
     head = lines[0] if lines else "the arguments could not be read"
     return f"{' '.join([head, *telling[:1]]) if telling else head}; see --help"

@@ -1,0 +1,137 @@
+"""``g2rec run``, and each of its stages as a command of its own."""
+
+import sys
+from pathlib import Path
+
+from g2rec.artifacts import read_json, write_json
+from g2rec.cli.settings import write_settings
+from g2rec.cli.show import Download, announce, print_interests, print_recommendations
+from g2rec.errors import ArtifactError
+from g2rec.leaderboard import format_table
+from g2rec.recipes import NetworkError, load_recipe
+from g2rec.report import write_report
+from g2rec.training.pipeline import Run
+from g2rec.training.run_config import RunConfig
+
+
+def run(
+    recipe: str,
+    settings: RunConfig,
+    out: Path | None = None,
+    mirror: Path | None = None,
+    fallback: str | None = None,
+) -> None:
+    """Run everything on a graph recipe: data, graph, encoder, tokenizer, recommender, baselines, report.
+
+    What an earlier run in the same folder has done with the same settings is reused; a run that was cut off
+    goes on at its last epoch.
+
+    Args:
+        recipe: A recipe's name (see g2rec data list) or a YAML file.
+        settings: All settings.
+        out: The run's folder; runs/RECIPE if not given.
+        mirror: A local folder with the recipe's files, used instead of downloading.
+        fallback: A recipe to run instead if no source of the first can be reached.
+    """
+    folder = out or Path("runs") / Path(recipe).stem
+    going = _open(folder, recipe, settings, mirror)
+    try:
+        _ = going.interactions
+    except NetworkError as error:
+        if fallback is None:
+            raise
+        print(f"Running on {fallback} instead of {recipe}: {error}.", file=sys.stderr)
+        going = _open(folder, fallback, settings, None)
+    metrics = going.evaluate()
+    bundle = going.write_bundle()
+    report = write_report(folder)
+    print()
+    print(format_table(metrics, bold=sys.stdout.isatty()))
+    print_interests(bundle, 5)
+    print_recommendations(bundle, 3)
+    print(f"\nBundle: {folder / 'bundle'}\nReport: {report}\nFigures: {folder / 'metrics.json'}")
+
+
+def graph_build(
+    recipe: str, settings: RunConfig, out: Path | None = None, mirror: Path | None = None
+) -> None:
+    """Filter, split and map a log, and build its graphs: the first stages of a run.
+
+    Args:
+        recipe: A recipe's name (see g2rec data list) or a YAML file.
+        settings: All settings of the run; kept in its folder for the stages that follow.
+        out: The run's folder; runs/RECIPE if not given.
+        mirror: A local folder with the recipe's files, used instead of downloading.
+    """
+    _ = _open(out or Path("runs") / Path(recipe).stem, recipe, settings, mirror).graphs
+
+
+def encoder_fit(run: Path, settings: RunConfig) -> None:
+    """Train the graph encoder and the interest prototypes of a run.
+
+    Args:
+        run: A run's folder, with its graph built.
+        settings: The run's own; flags change them.
+    """
+    _ = _resume(run, settings, "encoder").encoder
+
+
+def tokenizer_fit(run: Path, settings: RunConfig) -> None:
+    """Train the semantic tokenizer of a run, jointly with prototypes and encoder.
+
+    Args:
+        run: A run's folder, with its encoder fitted.
+        settings: The run's own; flags change them.
+    """
+    _ = _resume(run, settings, "tokenizer").tokenizer
+
+
+def recommender_fit(run: Path, settings: RunConfig) -> None:
+    """Train the generative recommender of a run, and bundle what it needs.
+
+    Args:
+        run: A run's folder, with its tokenizer fitted.
+        settings: The run's own; flags change them.
+    """
+    going = _resume(run, settings, "recommender")
+    _ = going.recommender
+    going.write_bundle()
+
+
+def evaluate(run: Path, settings: RunConfig) -> None:
+    """Train the baselines of a run, rank all items for all test users, and write metrics.json.
+
+    Args:
+        run: A run's folder, with its recommender fitted.
+        settings: The run's own; flags change them.
+    """
+    metrics = _resume(run, settings, "baselines", "content_tokenizer", "evaluation").evaluate()
+    print()
+    print(format_table(metrics, bold=sys.stdout.isatty()))
+
+
+def _open(folder: Path, recipe: str, settings: RunConfig, mirror: Path | None, *stages: str) -> Run:
+    """A run, with what the later commands need kept in its folder."""
+    parsed = load_recipe(recipe)
+    known = {"recipe": recipe, "mirror": None if mirror is None else str(mirror.resolve())}
+    write_json(folder / "run.json", known)
+    write_settings(folder / "settings.yaml", settings)
+    return Run(
+        folder,
+        parsed,
+        settings,
+        mirror=mirror,
+        announce=announce,
+        progress=Download(),
+        build=frozenset(stages) or None,
+    )
+
+
+def _resume(folder: Path, settings: RunConfig, *stages: str) -> Run:
+    if not (folder / "run.json").is_file():
+        raise ArtifactError(
+            f"expected a run's folder, found no run.json in {folder}; start with g2rec graph build"
+        )
+    known = read_json(folder / "run.json")
+    mirror = None if known["mirror"] is None else Path(known["mirror"])
+    return _open(folder, known["recipe"], settings, mirror, *stages)

@@ -1,0 +1,75 @@
+"""Using a run: recommendations on the terminal, the report, and the HTTP service."""
+
+from pathlib import Path
+from typing import Literal
+
+from g2rec.bundle import Bundle
+from g2rec.cli.show import print_table
+from g2rec.errors import ConfigError
+from g2rec.report import write_report
+
+
+def recommend(
+    run: Path,
+    user: str | None = None,
+    history: tuple[str, ...] | None = None,
+    k: int = 10,
+    mode: Literal["generative", "dense", "hybrid"] | None = None,
+    explain: bool = False,
+    include_seen: bool = False,
+) -> None:
+    """Recommend items for a user of the log, or for anybody's history.
+
+    Args:
+        run: A run's folder, or a bundle's.
+        user: A user's id, as in the log.
+        history: Item ids, oldest first, such as [50,181,172].
+        k: Items to recommend.
+        mode: How to rank; as the recommender was configured if not given.
+        explain: Also say which interests were read from the history, and which of them each item shares.
+        include_seen: Allow items that are in the history.
+    """
+    bundle = Bundle.load(_bundle(run))
+    asked = {"user": user, "history": history, "k": k, "mode": mode, "exclude_seen": not include_seen}
+    print_table(bundle.recommend(**asked))  # type: ignore[arg-type]
+    if not explain:
+        return
+    explanation = bundle.explain(**asked)  # type: ignore[arg-type]
+    print("\nInterests read from the history:")
+    for interest, weight in explanation.interests:
+        print(f"  #{interest.index:<3} {weight:5.1%}  {interest.name}")
+    print("\nShared by each item:")
+    for item in explanation.items:
+        print(f"  {item.title}: {', '.join(f'#{index}' for index in item.shared) or 'none'}")
+
+
+def report(run: Path) -> None:
+    """Write report.html of a run.
+
+    Args:
+        run: A run's folder, evaluated.
+    """
+    print(write_report(run))
+
+
+def serve(run: Path, host: str = "127.0.0.1", port: int = 8000) -> None:
+    """Answer recommendation requests over HTTP.
+
+    Args:
+        run: A run's folder, or a bundle's.
+        host: Address to listen on.
+        port: Port to listen on.
+    """
+    try:
+        import uvicorn
+
+        from g2rec.serving import create_app
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"serving needs the extra serve, {error.name} is missing; pip install 'g2rec[serve]'"
+        ) from None
+    uvicorn.run(create_app(Bundle.load(_bundle(run))), host=host, port=port)
+
+
+def _bundle(run: Path) -> Path:
+    return run / "bundle" if (run / "bundle").is_dir() else run

@@ -1,0 +1,84 @@
+"""Settings files: the presets that the package ships, and the one that each run keeps."""
+
+import contextlib
+import dataclasses
+import typing
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from g2rec.artifacts import replace_path
+from g2rec.errors import ConfigError
+
+SETTINGS = "settings.yaml"
+
+
+def resolve_preset(arguments: list[str]) -> list[str]:
+    """Let ``--config quickstart`` mean the preset that the package ships under that name."""
+    resolved = list(arguments)
+    for index, word in enumerate(arguments):
+        flag, joined, value = word.partition("=")
+        if flag != "--config":
+            continue
+        at = index if joined else index + 1
+        value = value if joined else (arguments[at] if at < len(arguments) else "")
+        if value and not Path(value).exists():
+            path = str(preset_path(value))
+            resolved[at] = f"--config={path}" if joined else path
+    return resolved
+
+
+def with_known_settings(arguments: list[str]) -> list[str]:
+    """Where an argument is a run's folder, start from the settings that the run keeps."""
+    for word in arguments:
+        file = Path(word) / SETTINGS
+        if not word.startswith("-") and file.is_file():
+            return [f"--config={file}", *arguments]
+    return arguments
+
+
+def preset_path(name: str) -> Path:
+    """The file of a shipped preset, such as ``quickstart`` or ``amazon-beauty``.
+
+    Raises:
+        ConfigError: If neither a file nor a preset has that name.
+    """
+    folders = [Path(__file__).parents[2] / "scripts" / "configs"]
+    with contextlib.suppress(ModuleNotFoundError):  # a checkout that is not installed
+        folders.insert(0, Path(str(resources.files("g2rec.shipped_presets"))))
+    for folder in folders:
+        path = folder / f"{name.removesuffix('.yaml')}.yaml"
+        if path.is_file():
+            return path
+    known = sorted({path.stem for folder in folders if folder.is_dir() for path in folder.glob("*.yaml")})
+    raise ConfigError(
+        f"expected a settings file or a preset ({', '.join(known)}), got '{name}'; check the path"
+    )
+
+
+def write_settings(path: Path, settings: Any) -> None:
+    """Write a settings dataclass as YAML that ``--config`` reads back."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(yaml.safe_dump(_plain(settings), sort_keys=False))
+    replace_path(temporary, path)
+
+
+def _plain(settings: Any) -> dict[str, Any]:
+    hints = typing.get_type_hints(type(settings))
+    plain: dict[str, Any] = {}
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if not dataclasses.is_dataclass(value):
+            plain[field.name] = list(value) if isinstance(value, tuple) else value
+        elif sum(map(dataclasses.is_dataclass, typing.get_args(hints[field.name]))) > 1:
+            kind = type(value)
+            plain[field.name] = {
+                "class_path": f"{kind.__module__}.{kind.__name__}",
+                "init_args": _plain(value),
+            }
+        else:
+            plain[field.name] = _plain(value)
+    return plain

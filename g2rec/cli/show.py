@@ -1,0 +1,70 @@
+"""What the commands print: a line a stage, download bars, interests and recommendations."""
+
+import sys
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from g2rec.bundle import Bundle
+from g2rec.training.stages import StageRecord
+
+_TITLE_WIDTH = 56
+
+
+def announce(record: StageRecord) -> None:
+    """One line for a stage: its name, its counts, its seconds."""
+    time = "reused" if record.reused else f"{record.seconds:.1f} s"
+    print(f"{record.name:<26} {record.line}  [{time}]", flush=True)
+
+
+class Download:
+    """A progress bar for the bytes of one download after the other."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+
+    def __call__(self, done: int, total: int | None) -> None:
+        """Show that ``done`` bytes of ``total`` are here."""
+        if self._bar is None or self._bar.n > done:
+            self.close()
+            self._bar = tqdm(total=total, unit="B", unit_scale=True, desc="download", leave=False)
+        self._bar.update(done - self._bar.n)
+        if total is not None and done >= total:
+            self.close()
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def print_interests(bundle: Bundle, number: int) -> None:
+    """The largest interests, named by their top items."""
+    interests = sorted(bundle.interests(), key=lambda interest: -interest.mass)[:number]
+    print(f"\nThe {len(interests)} largest of {bundle.prototypes.num_prototypes} interest prototypes:")
+    for interest in interests:
+        titles = "; ".join(_short(title, 36) for title in interest.titles[:4])
+        print(f"  #{interest.index:<3} {interest.mass:5.0f} items  {titles}")
+
+
+def print_recommendations(bundle: Bundle, number: int, k: int = 10) -> None:
+    """The top ``k`` for a few users, with titles."""
+    log = bundle.interactions
+    step = max(1, log.num_users // number)
+    for user_id in log.user_ids.to_pylist()[: step * number : step]:
+        table = bundle.recommend(user=user_id, k=k)
+        print(f"\nTop {table.num_rows} for user {user_id}:")
+        print_table(table)
+
+
+def print_table(table: Any) -> None:
+    """Ranked items as numbered lines."""
+    for place, row in enumerate(table.to_pylist(), 1):
+        title = _short(row["title"], _TITLE_WIDTH)
+        print(f"  {place:>3}. {title:<{_TITLE_WIDTH}} {row['score']:8.3f}  {row['item_id']}")
+    sys.stdout.flush()
+
+
+def _short(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"

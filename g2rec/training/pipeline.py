@@ -1,0 +1,461 @@
+"""The whole system as a story: each property of `Run` is a stage, and takes what the ones before it give."""
+
+import dataclasses
+import datetime
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from g2rec.artifacts import fingerprint, open_folder, read_json, save_folder, write_json
+from g2rec.bundle import Bundle
+from g2rec.encoders import NodeEmbeddings
+from g2rec.errors import ArtifactError
+from g2rec.evaluation import TargetRanks, check_cutoffs, paired_test, summarize
+from g2rec.graph import (
+    CoEngagementConfig,
+    CoEngagementGraph,
+    InteractionGraph,
+    build_coengagement,
+    build_graph,
+)
+from g2rec.interactions import Interactions, prepare
+from g2rec.prototypes import GraphHeadConfig, InterestPrototypes, ModularityConfig, fit_modularity
+from g2rec.recipes import Recipe, fetch, read_dataset
+from g2rec.recommenders import G2Rec, Recommender, load_recommender
+from g2rec.tokenizers import SemanticIds
+from g2rec.training.baselines import fit_baseline
+from g2rec.training.encoder import FittedEncoder, fit_encoder
+from g2rec.training.g2rec import fit_g2rec
+from g2rec.training.ranking import rank_all
+from g2rec.training.run_config import BaselineName, RunConfig
+from g2rec.training.stages import StageRecord, read_record, run_stage
+from g2rec.training.tokenizer import fit_tokenizer
+
+_ROOM_VERSION = 1
+"""Part of every stage's key; raised when a stage's result changes for the same settings."""
+
+
+@dataclass(frozen=True)
+class Tokenized:
+    """What the tokenizer stage hands over: IDs, and prototypes and embeddings as joint training left them."""
+
+    semantic_ids: SemanticIds
+    prototypes: InterestPrototypes | None
+    embeddings: NodeEmbeddings | None
+
+
+class Run:
+    """A run folder: stages are loaded from it where they are done, and done where they are not.
+
+    Each stage is remembered under a key of its settings and of the content that it takes, so changing a
+    setting redoes that stage and those after it, and nothing else.
+
+    Args:
+        folder: The run's folder; made if it is missing.
+        recipe: What data.
+        config: All settings.
+        mirror: A local folder with the recipe's files; nothing is downloaded then.
+        announce: Told of each stage that is there.
+        progress: Told of downloads: bytes done, bytes in all or None.
+        build: Stages that may be made; the others must be there. None makes whatever is missing.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        recipe: Recipe,
+        config: RunConfig,
+        *,
+        mirror: Path | None = None,
+        announce: Callable[[StageRecord], None] = lambda record: None,
+        progress: Callable[[int, int | None], None] | None = None,
+        build: frozenset[str] | None = None,
+    ) -> None:
+        self.folder, self.recipe, self.config, self.mirror = folder, recipe, config, mirror
+        self.announce, self.progress, self.build = announce, progress, build
+
+    @cached_property
+    def interactions(self) -> Interactions:
+        """Events: downloaded, filtered, mapped, split; item features."""
+        path = self.folder / "interactions" / "interactions"
+
+        def make() -> Interactions:
+            raw = read_dataset(self.recipe, mirror=self.mirror, progress=self.progress)
+            prepare(raw, self.recipe, self.config.interactions).save(path, config=self.config.interactions)
+            return Interactions.load(path)
+
+        return self._stage(
+            "interactions",
+            [self.recipe, self.config.interactions, self._files()],
+            make=make,
+            load=lambda: Interactions.load(path),
+            line=lambda log: (
+                f"{log.num_users:,} users × {log.num_items:,} items × {log.num_events:,} events, "
+                f"{len(log.train_events().item_index):,} to train on; content {_dim(log.content)}"
+            ),
+        )
+
+    @cached_property
+    def graphs(self) -> tuple[InteractionGraph, CoEngagementGraph]:
+        """User-item neighbours in time, and the sampled item-item graph, of the training events."""
+        path = self.folder / "graph"
+        config = self.config.coengagement or CoEngagementConfig(
+            **dataclasses.asdict(self.recipe.coengagement), seed=self.config.interactions.seed
+        )
+
+        def load() -> tuple[InteractionGraph, CoEngagementGraph]:
+            return InteractionGraph.load(path / "bipartite"), CoEngagementGraph.load(path / "coengagement")
+
+        def make() -> tuple[InteractionGraph, CoEngagementGraph]:
+            made_from = self._hashes("interactions/interactions")
+            build_graph(self.interactions).save(path / "bipartite", made_from=made_from)
+            coengagement = build_coengagement(self.interactions, config)
+            coengagement.save(path / "coengagement", config=config, made_from=made_from)
+            return load()
+
+        return self._stage(
+            "graph",
+            [config, self._hashes("interactions/interactions")],
+            make=make,
+            load=load,
+            line=lambda pair: (
+                f"{pair[0].num_nodes:,} nodes, {pair[0].num_edges:,} edges (both directions); "
+                f"co-engagement {len(pair[1].indices):,} edges"
+            ),
+        )
+
+    @cached_property
+    def encoder(self) -> FittedEncoder:
+        """Neighbour-sampled graph encoder and the interest prototypes on it."""
+        path = self.folder / "encoder"
+        config = self.config
+        head = config.prototypes if isinstance(config.prototypes, GraphHeadConfig) else GraphHeadConfig(
+            modularity_weight=0.0, balance_weight=0.0
+        )  # fmt: skip
+
+        def make() -> FittedEncoder:
+            graph, coengagement = self.graphs
+            fitted = fit_encoder(
+                self.interactions,
+                graph,
+                coengagement,
+                config.encoder,
+                head,
+                config.encoder_fit,
+                path,
+                config.seed,
+            )
+            if isinstance(config.prototypes, ModularityConfig):
+                free = fit_modularity(
+                    coengagement, np.asarray(fitted.embeddings.items), config.prototypes, seed=config.seed
+                )
+                fitted = dataclasses.replace(fitted, head=None, prototypes=free)
+            made_from = self._hashes("interactions/interactions", "graph/bipartite", "graph/coengagement")
+            fitted.save(path / "fitted", made_from=made_from)
+            return fitted
+
+        def line(fitted: FittedEncoder) -> str:
+            prototypes = fitted.prototypes
+            used = int((prototypes.usage() > 0.1 / prototypes.num_prototypes).sum())
+            return (
+                f"{prototypes.num_prototypes} prototypes, {used} in use, "
+                f"softness {prototypes.softness():.2f}; "
+                f"embeddings {_dim(fitted.embeddings.items)}"
+            )
+
+        return self._stage(
+            "encoder",
+            [config.encoder, config.prototypes, config.encoder_fit, config.seed,
+             self._hashes("graph/bipartite", "graph/coengagement")],
+            make=make,
+            load=lambda: FittedEncoder.load(path / "fitted"),
+            line=line,
+        )  # fmt: skip
+
+    @cached_property
+    def tokenizer(self) -> Tokenized:
+        """Semantic IDs, trained jointly with prototypes and encoder."""
+        return self._tokenize("tokenizer", self.config.tokenizer, ["encoder/fitted", "graph/bipartite"])
+
+    @cached_property
+    def content_tokenizer(self) -> Tokenized:
+        """Semantic IDs from content alone, for TIGER: no graph, no prototypes."""
+        return self._tokenize("content_tokenizer", self.config.tokenizer, ["interactions/interactions"])
+
+    @cached_property
+    def recommender(self) -> G2Rec:
+        """The generative recommender over semantic IDs, fed with interest prototypes."""
+        path = self.folder / "recommender"
+        config = self.config
+
+        def make() -> G2Rec:
+            tokens = self.tokenizer
+            model, _ = fit_g2rec(
+                self.interactions, tokens.semantic_ids, tokens.prototypes, tokens.embeddings,
+                config.recommender, config.recommender_fit, path, config.seed,
+            )  # fmt: skip
+            model.cpu().save(path / "model", made_from=self._hashes(*_TOKEN_PARTS))
+            return G2Rec.load(path / "model")
+
+        return self._stage(
+            "recommender",
+            [config.recommender, config.recommender_fit, config.seed, self._hashes(*_TOKEN_PARTS)],
+            make=make,
+            load=lambda: G2Rec.load(path / "model"),
+            line=lambda model: (
+                f"{_parameters(model):,} parameters, feed {model.config.feed}, ranking {model.config.ranking}"
+            ),
+        )
+
+    def baseline(self, name: BaselineName) -> Recommender:
+        """One baseline, fitted on the same training events."""
+        path = self.folder / "baselines" / name
+        inputs = ["interactions/interactions"]
+        if name == "tiger":
+            inputs.append("content_tokenizer/semantic_ids")
+            semantic_ids: SemanticIds | None = self.content_tokenizer.semantic_ids
+        else:
+            semantic_ids = None
+
+        def make() -> Recommender:
+            model = fit_baseline(name, self.interactions, self.config, path, semantic_ids)
+            model.cpu().save(path / "model", made_from=self._hashes(*inputs))
+            return load_recommender(path / "model")
+
+        return self._stage(
+            f"baselines/{name}",
+            [name, self._baseline_settings(name), self.config.seed, self._hashes(*inputs)],
+            make=make,
+            load=lambda: load_recommender(path / "model"),
+            line=lambda model: f"{_parameters(model):,} parameters",
+        )
+
+    def evaluate(self) -> dict[str, Any]:
+        """Rank the whole catalogue for every test user with every model; write ``metrics.json``."""
+        settings = self.config.evaluation
+        log = self.interactions
+        check_cutoffs(settings.cutoffs, log.num_items)
+        counts = torch.from_numpy(np.bincount(log.train_events().item_index, minlength=log.num_items))
+        models: dict[str, Any] = {}
+        ranks: dict[str, TargetRanks] = {}
+        for name in [*self.config.baselines, "g2rec"]:
+            model = self.recommender if name == "g2rec" else self.baseline(name)  # type: ignore[arg-type]
+            title = TITLES[name]
+            ranks[title] = self._ranks(name, model)
+            report = summarize(
+                ranks[title], counts, cutoffs=settings.cutoffs, num_samples=settings.bootstrap_samples
+            )
+            folder = "recommender" if name == "g2rec" else f"baselines/{name}"
+            record = read_record(self.folder / folder)
+            report["seconds"] = record.seconds if record else None
+            report["parameters"] = _parameters(model)
+            models[title] = report
+        first = next(iter(models.values()))
+        metrics = {
+            "recipe": self.recipe.name,
+            "split": log.split,
+            "ties": self.config.interactions.ties or self.recipe.ties,
+            "seed": self.config.seed,
+            "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+            "hardware": hardware(),
+            "num_users": first["num_users"],
+            "left_out_when_masked": first["left_out_when_masked"],
+            "models": models,
+            "paired": _against_best_baseline(models, ranks),
+        }
+        write_json(self.folder / "metrics.json", metrics)
+        return metrics
+
+    def write_bundle(self) -> Bundle:
+        """Everything that recommending needs, in one folder."""
+        tokens = self.tokenizer
+        if tokens.embeddings is None or tokens.prototypes is None:
+            raise ArtifactError(
+                "a bundle needs embeddings and prototypes, the tokenizer stage holds none; fit it again"
+            )
+        bundle = Bundle(
+            self.interactions, tokens.embeddings, tokens.prototypes, tokens.semantic_ids, self.recommender
+        )
+        hashes = self._hashes("recommender/model", *_TOKEN_PARTS)
+        path = self.folder / "bundle"
+        if not path.is_dir() or dict(open_folder(path, "bundle").manifest["made_from"]) != hashes:
+            bundle.save(path, config=self.config, made_from=hashes)
+        return bundle
+
+    def _tokenize(self, name: str, settings: Any, inputs: list[str]) -> Tokenized:
+        path = self.folder / name
+        config = self.config
+        with_graph = name == "tokenizer"
+        made_from = self._hashes(*inputs)
+
+        def load() -> Tokenized:
+            return Tokenized(
+                SemanticIds.load(path / "semantic_ids"),
+                InterestPrototypes.load(path / "prototypes") if with_graph else None,
+                NodeEmbeddings.load(path / "embeddings") if with_graph else None,
+            )
+
+        def make() -> Tokenized:
+            graph, coengagement = self.graphs if with_graph else (None, None)
+            fitted = fit_tokenizer(
+                self.interactions, graph, coengagement, self.encoder if with_graph else None,
+                settings, config.tokenizer_fit, path, config.seed, config.joint,
+            )  # fmt: skip
+            fitted.tokenizer.save(path / "tokenizer", config=settings, made_from=made_from)
+            if fitted.prototypes is not None and fitted.embeddings is not None:
+                fitted.prototypes.save(path / "prototypes", made_from=made_from)
+                fitted.embeddings.save(path / "embeddings", made_from=made_from)
+            fitted.semantic_ids.save(path / "semantic_ids", made_from=made_from)
+            return load()
+
+        def line(tokens: Tokenized) -> str:
+            ids = tokens.semantic_ids
+            before, after = ids.report["collision_rate_before"], ids.report["collision_rate"]
+            return (
+                f"{len(ids.codes):,} items, {ids.codes.shape[1]} levels of {ids.codebook_size} codes; "
+                f"collisions {before:.1%} before, {after:.1%} after"
+            )
+
+        key = [settings, config.tokenizer_fit, config.joint if with_graph else None, config.seed, made_from]
+        return self._stage(name, key, make=make, load=load, line=line)  # type: ignore[no-any-return]
+
+    def _ranks(self, name: str, model: Recommender) -> TargetRanks:
+        """Where each test user's target stands; remembered, for comparing models user by user."""
+        path = self.folder / "evaluation" / name
+        source = "recommender/model" if name == "g2rec" else f"baselines/{name}/model"
+        settings = self.config.evaluation
+
+        def load() -> TargetRanks:
+            folder = open_folder(path / "ranks", "target_ranks")
+            arrays = {field: torch.from_numpy(folder.array(field, mmap=False)) for field in _RANK_FIELDS}
+            return TargetRanks(**arrays, num_items=int(folder.meta["num_items"]))
+
+        def make() -> TargetRanks:
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+            ranks = rank_all(
+                model.to(device), self.interactions.targets("test"),
+                top_k=min(max(settings.cutoffs), self.interactions.num_items), batch_size=settings.batch_size,
+            )  # fmt: skip
+            model.cpu()
+            arrays = {field: getattr(ranks, field).numpy() for field in _RANK_FIELDS}
+            save_folder(path / "ranks", "target_ranks", arrays=arrays, meta={"num_items": ranks.num_items})
+            return ranks
+
+        return self._stage(
+            f"evaluation/{name}",
+            [settings.cutoffs, self._hashes(source)],
+            make=make,
+            load=load,
+            line=lambda ranks: (
+                f"R@10 {float(ranks.recall().mean()):.4f}, N@10 {float(ranks.ndcg().mean()):.4f} "
+                f"over {len(ranks.target):,} users"
+            ),
+        )
+
+    def _stage(self, name: str, key: list[Any], **work: Any) -> Any:
+        digest = fingerprint(_ROOM_VERSION, name, *key)
+        folder = self.folder / name
+        if self.build is not None and name.split("/")[0] not in self.build:
+            record = read_record(folder)
+            if record is None or record.key != digest:
+                state = "is missing" if record is None else "was made with other settings or data"
+                command = STAGE_COMMANDS[name.split("/")[0]]
+                raise ArtifactError(f"the stage {name} of {self.folder} {state}; run g2rec {command} first")
+        return run_stage(folder, digest, announce=self.announce, **work)
+
+    def _hashes(self, *paths: str) -> dict[str, str]:
+        """Content hashes of artefacts of this run, making sure that their stage is done."""
+        for path in paths:
+            stage = path.split("/")[0]
+            if stage in ("interactions", "graph", "encoder", "tokenizer", "content_tokenizer", "recommender"):
+                getattr(self, "graphs" if stage == "graph" else stage)
+        return {path: str(read_json(self.folder / path / "manifest.json")["content_hash"]) for path in paths}
+
+    def _files(self) -> Any:
+        """What identifies the data: local files by size and time; what is downloaded is held to its hash."""
+        local = [source.folder for source in self.recipe.sources if source.folder]
+        if self.mirror is None and not local:
+            return None
+        fetched = fetch(self.recipe, mirror=self.mirror)
+        return {role: [f.stat().st_size, f.stat().st_mtime_ns] for role, f in fetched.files.items()}
+
+    def _baseline_settings(self, name: str) -> Any:
+        config = self.config
+        return {
+            "lightgcn": [config.lightgcn, config.lightgcn_fit],
+            "sasrec": [config.sasrec, config.sasrec_fit],
+            "sasrec_cosine": [config.sasrec, config.sasrec_fit],
+            "tiger": [config.recommender, config.recommender_fit],
+        }.get(name)
+
+
+TITLES = {
+    "popularity": "Popularity",
+    "item_transitions": "ItemTransitions",
+    "item_knn": "ItemKNN",
+    "lightgcn": "LightGCN",
+    "sasrec": "SASRec",
+    "sasrec_cosine": "SASRec-cosine",
+    "tiger": "TIGER",
+    "g2rec": "G2Rec",
+}
+"""Names of the models in tables."""
+
+STAGE_COMMANDS = {
+    "interactions": "graph build",
+    "graph": "graph build",
+    "encoder": "encoder fit",
+    "tokenizer": "tokenizer fit",
+    "content_tokenizer": "evaluate",
+    "recommender": "recommender fit",
+    "baselines": "evaluate",
+    "evaluation": "evaluate",
+}
+"""The command that makes each stage."""
+
+_TOKEN_PARTS = ("tokenizer/semantic_ids", "tokenizer/prototypes", "tokenizer/embeddings")
+_RANK_FIELDS = ("num_above", "num_tied", "masked_above", "masked_tied", "in_history", "target", "top_items")
+
+
+def hardware() -> str:
+    """This machine in a few words: processor, cores, GPU."""
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        names = [
+            row.split(":", 1)[1].strip()
+            for row in info.read_text().splitlines()
+            if row.startswith("model name")
+        ]
+        model = names[0] if names else model
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ", no GPU"
+    return f"{model}, {os.cpu_count()} cores{gpu}"
+
+
+def _against_best_baseline(models: dict[str, Any], ranks: dict[str, TargetRanks]) -> dict[str, Any] | None:
+    others = [name for name in models if name != TITLES["g2rec"]]
+    if not others:
+        return None
+    best = max(others, key=lambda name: models[name]["masked"]["ndcg@10"]["mean"])
+    test = paired_test(ranks[TITLES["g2rec"]].ndcg(masked=True), ranks[best].ndcg(masked=True))
+    return {
+        "metric": "masked ndcg@10",
+        "baseline": best,
+        "difference": test.difference._asdict(),
+        "p_value": test.p_value,
+    }
+
+
+def _parameters(model: torch.nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+def _dim(array: Any) -> str:
+    return "none" if array is None else f"{array.shape[1]}-d"

@@ -1,0 +1,69 @@
+"""All settings of a run, in the order of its stages; a YAML file is this dataclass written flat."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from g2rec.encoders import GraphSAGEConfig, LightGCNConfig
+from g2rec.graph import CoEngagementConfig
+from g2rec.interactions import InteractionsConfig
+from g2rec.prototypes import GraphHeadConfig, ModularityConfig
+from g2rec.recommenders import G2RecConfig, LightGCNRecommenderConfig, SASRecConfig
+from g2rec.tokenizers import RQKMeansConfig, RQVAEConfig
+from g2rec.training.fitting import FitConfig
+from g2rec.training.tokenizer import JointMode
+
+BaselineName = Literal[
+    "popularity", "item_transitions", "item_knn", "lightgcn", "sasrec", "sasrec_cosine", "tiger"
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """How rankings are measured."""
+
+    cutoffs: tuple[int, ...] = (5, 10, 20, 50)
+    """The Ks of recall, NDCG, MRR and hit rate."""
+    batch_size: int = 512
+    """Users ranked at once."""
+    bootstrap_samples: int = 1000
+    """Resamples behind the 95% intervals."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Settings of a whole run."""
+
+    seed: int = 0
+    """Of everything that is fitted; the split and the internal ids have interactions.seed."""
+    interactions: InteractionsConfig = field(default_factory=InteractionsConfig)
+    """Split, ties and internal ids."""
+    coengagement: CoEngagementConfig | None = None
+    """The item-item graph; the recipe's settings if null."""
+    encoder: LightGCNConfig | GraphSAGEConfig = field(default_factory=LightGCNConfig)
+    """The graph encoder."""
+    prototypes: GraphHeadConfig | ModularityConfig = field(default_factory=GraphHeadConfig)
+    """The interest prototypes: a head on the encoder, or the paper's free memberships."""
+    encoder_fit: FitConfig = field(default_factory=FitConfig)
+    """Training of encoder and prototypes."""
+    tokenizer: RQVAEConfig | RQKMeansConfig = field(default_factory=RQVAEConfig)
+    """The semantic tokenizer."""
+    tokenizer_fit: FitConfig = field(default_factory=FitConfig)
+    """Training of the tokenizer."""
+    joint: JointMode = "joint"
+    """How far the contrastive gradient goes: to encoder and prototypes, prototypes only, or neither."""
+    recommender: G2RecConfig = field(default_factory=G2RecConfig)
+    """The generative recommender."""
+    recommender_fit: FitConfig = field(default_factory=FitConfig)
+    """Training of the recommender, and of TIGER."""
+    baselines: tuple[BaselineName, ...] = ("popularity", "item_transitions", "item_knn", "lightgcn", "sasrec")
+    """What stands beside G2Rec."""
+    lightgcn: LightGCNRecommenderConfig = field(default_factory=LightGCNRecommenderConfig)
+    """The LightGCN baseline."""
+    lightgcn_fit: FitConfig = field(default_factory=FitConfig)
+    """Its training."""
+    sasrec: SASRecConfig = field(default_factory=SASRecConfig)
+    """The SASRec baselines; sasrec takes dot logits without label smoothing, sasrec_cosine these."""
+    sasrec_fit: FitConfig = field(default_factory=FitConfig)
+    """Their training."""
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    """How rankings are measured."""
