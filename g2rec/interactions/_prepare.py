@@ -12,10 +12,11 @@ import pyarrow.compute as pc
 
 from g2rec.artifacts import derive_seed
 from g2rec.errors import ConfigError, DataError
+from g2rec.interactions._codes import EventCodes, rank_events
 from g2rec.interactions._content import fit_content, join_text, standardize
-from g2rec.interactions._filter import k_core, keep_first
-from g2rec.interactions._interactions import TEST, TRAIN, VALIDATION, Interactions
-from g2rec.recipes import Filters, RawDataset, Recipe
+from g2rec.interactions._interactions import TRAIN, Interactions
+from g2rec.interactions._split import filter_events, leave_one_out, split_temporal
+from g2rec.recipes import RawDataset, Recipe
 
 logger = logging.getLogger(__name__)
 
@@ -77,12 +78,13 @@ def prepare(raw: RawDataset, recipe: Recipe, config: InteractionsConfig | None =
     split = config.split or recipe.split
     ties = config.ties or recipe.ties
 
-    log = _Log.read(raw)
-    rank = _order(raw, log, ties, derive_seed(config.seed, "ties"))
+    log = EventCodes.read(raw)
+    rank = rank_events(raw, log, ties, derive_seed(config.seed, "ties"))
     if split == "temporal":
-        part, keep, cold_item, cold_user = _split_temporal(raw, log, rank, recipe.filters, config)
+        quantiles = (config.validation_quantile, config.test_quantile)
+        part, keep, cold_item, cold_user = split_temporal(raw, log, rank, recipe.filters, quantiles)
     else:
-        keep = _filter(log, rank, recipe.filters, np.ones(len(log.user), bool))
+        keep = filter_events(log, rank, recipe.filters, np.ones(len(log.user), bool))
         part = None
         cold_item = cold_user = np.empty(0, np.int64)
     if not keep.any():
@@ -100,7 +102,7 @@ def prepare(raw: RawDataset, recipe: Recipe, config: InteractionsConfig | None =
     item_index = _inverse(item_codes, log.num_items)[log.item[rows]]
     order = np.lexsort((rank[rows], user_index))
     rows, user_index, item_index = rows[order], user_index[order], item_index[order]
-    parts = _leave_one_out(user_index) if part is None else part[rows]
+    parts = leave_one_out(user_index) if part is None else part[rows]
 
     items = _item_table(raw, item_codes, log)
     seen = np.zeros(len(item_codes), bool)
@@ -128,154 +130,6 @@ def prepare(raw: RawDataset, recipe: Recipe, config: InteractionsConfig | None =
     return dataclasses.replace(interactions, content=content)
 
 
-@dataclass(frozen=True)
-class _Log:
-    """The events as codes, sorted so that codes do not depend on the order of the file."""
-
-    user: Array  # int64 [M], code into user_ids
-    item: Array  # int64 [M], code into item_keys
-    user_ids: pa.Array
-    item_keys: pa.Array
-    item_rows: Array  # int64, row of raw.items of each item code, -1 where it is not listed
-    time: Array | None
-    clock: Array | None
-    position: Array | None
-
-    @property
-    def num_users(self) -> int:
-        return len(self.user_ids)
-
-    @property
-    def num_items(self) -> int:
-        return len(self.item_keys)
-
-    @classmethod
-    def read(cls, raw: RawDataset) -> "_Log":
-        if raw.num_events == 0:
-            raise DataError(f"{raw.name} has no events; check the file that it was read from")
-        user_ids, user = _encode(raw.events["user"].combine_chunks())
-        listed = raw.items["item"].combine_chunks()
-        events_item = raw.events["item"].combine_chunks()
-        keys, codes = _encode(pa.concat_arrays([listed, events_item.cast(listed.type)]))
-        item_rows = np.full(len(keys), -1, np.int64)
-        item_rows[codes[: len(listed)]] = np.arange(len(listed))
-        time = _numbers(raw.events, "time")
-        return cls(
-            user=user,
-            item=codes[len(listed) :],
-            user_ids=user_ids,
-            item_keys=keys,
-            item_rows=item_rows,
-            time=time,
-            clock=_numbers(raw.events, "clock") if "clock" in raw.events.column_names else time,
-            position=_numbers(raw.events, "position"),
-        )
-
-
-def _encode(values: pa.Array) -> tuple[pa.Array, Array]:
-    """Sorted distinct values, and the code of each value."""
-    distinct = values.unique().sort()
-    codes = pc.index_in(values, value_set=distinct).to_numpy(zero_copy_only=False)
-    return distinct, codes.astype(np.int64)
-
-
-def _numbers(table: pa.Table, name: str) -> Array | None:
-    """A column as int64, or None where it is absent or has gaps."""
-    if name not in table.column_names or table[name].null_count:
-        return None
-    return np.asarray(table[name].cast(pa.int64()).to_numpy())
-
-
-def _order(raw: RawDataset, log: _Log, ties: str, seed: int) -> Array:
-    """Rank of every event such that sorting by (user, rank) puts each user's events oldest first."""
-    size = len(log.user)
-    # one key per row of the file, drawn before anything is filtered: dropping an event moves no other
-    shuffled = np.random.default_rng(seed).permutation(size)
-    if log.clock is None and log.position is None:
-        if "time" in raw.events.column_names:
-            raise DataError(
-                f"{raw.events['time'].null_count:,} events of {raw.name} have no time and the file gives no "
-                "other order; fill them in, or name a column of positions in the recipe (columns: order)"
-            )
-        if ties == "file_order":
-            raise DataError(
-                f"{raw.name} has neither times nor positions, so its file order means nothing; "
-                "use ties=shuffle, which holds out random events"
-            )
-        return shuffled
-    if ties == "file_order" or log.clock is None:
-        keys = [log.position if log.position is not None else np.arange(size)]
-        if log.clock is not None:
-            keys.append(log.clock)
-    else:
-        keys = [shuffled, log.clock]
-    rank = np.empty(size, np.int64)
-    rank[np.lexsort(tuple(keys))] = np.arange(size)
-    return rank
-
-
-def _filter(log: _Log, rank: Array, filters: Filters, allowed: Array) -> Array:
-    """The allowed events that survive de-duplication and the k-core."""
-    rows = np.flatnonzero(allowed)
-    if filters.deduplicate and len(rows):
-        rows = rows[keep_first(log.user[rows], log.item[rows], np.argsort(rank[rows]))]
-    if len(rows):
-        rows = rows[k_core(log.user[rows], log.item[rows], filters.min_user_events, filters.min_item_events)]
-    keep = np.zeros(len(allowed), bool)
-    keep[rows] = True
-    return keep
-
-
-def _split_temporal(
-    raw: RawDataset, log: _Log, rank: Array, filters: Filters, config: InteractionsConfig
-) -> tuple[Array, Array, Array, Array]:
-    """Parts, kept events, cold items and cold users of the global temporal split."""
-    if log.time is None:
-        gaps = raw.events["time"].null_count if "time" in raw.events.column_names else raw.num_events
-        raise DataError(
-            f"a temporal split needs the time of every event, {raw.name} lacks it for {gaps:,} of "
-            f"{raw.num_events:,}; use split=leave_one_out"
-        )
-    quantiles = [config.validation_quantile, config.test_quantile]
-    first, second = np.quantile(log.time, quantiles, method="higher")
-    part = np.select([log.time < first, log.time < second], [TRAIN, VALIDATION], TEST).astype(np.uint8)
-    before = part == TRAIN
-    keep = _filter(log, rank, filters, before)
-    core_item = np.bincount(log.item[keep], minlength=log.num_items) > 0
-    core_user = np.bincount(log.user[keep], minlength=log.num_users) > 0
-    early_item = np.bincount(log.item[before], minlength=log.num_items) > 0
-    early_user = np.bincount(log.user[before], minlength=log.num_users) > 0
-    # an event after the cut is kept unless the filters removed its user or its item; an item that the
-    # item table does not list would enter the catalogue by a later event, so it is left out
-    cold_item = ~early_item & (log.item_rows >= 0)
-    cold_user = ~early_user
-    later = ~before & (core_item | cold_item)[log.item] & (core_user | cold_user)[log.user]
-    if filters.deduplicate:
-        later &= _filter(log, rank, Filters(), keep | later)
-    present = np.bincount(log.user[later], minlength=log.num_users) > 0
-    if not later.any() and keep.any():
-        raise DataError(
-            f"no event of {raw.name} is left after the cut; choose smaller quantiles or lower filters"
-        )
-    return (
-        part,
-        (keep | later) if keep.any() else keep,
-        np.flatnonzero(cold_item),
-        np.flatnonzero(cold_user & present),
-    )
-
-
-def _leave_one_out(user_index: Array) -> Array:
-    """Last event: test; last but one: validation; users with fewer than three events only train."""
-    part = np.full(len(user_index), TRAIN, np.uint8)
-    last = np.flatnonzero(np.diff(user_index, append=-1))
-    length = np.diff(last, prepend=-1)
-    last = last[length >= 3]
-    part[last] = TEST
-    part[last - 1] = VALIDATION
-    return part
-
-
 def _permuted(learned: Array, cold: Array, seed: int) -> Array:
     """The codes in the order of their internal index: a permutation of the learned ones, then of the cold."""
     rng = np.random.default_rng(seed)
@@ -288,7 +142,7 @@ def _inverse(codes: Array, size: int) -> Array:
     return inverse
 
 
-def _item_table(raw: RawDataset, item_codes: Array, log: _Log) -> pa.Table:
+def _item_table(raw: RawDataset, item_codes: Array, log: EventCodes) -> pa.Table:
     """The item table by item index: ``item_id``, ``title`` without nulls, and the source's other columns."""
     rows = log.item_rows[item_codes]
     table = raw.items.take(pa.array(rows, mask=rows < 0))
