@@ -85,7 +85,8 @@ class GraphEncoder(nn.Module):
         """
         if subgraph.num_hops != self.num_layers:
             raise ValueError(
-                f"expected a subgraph of {self.num_layers} hops, got {subgraph.num_hops}; sample as many fanouts"
+                f"expected a subgraph of {self.num_layers} hops, got {subgraph.num_hops}; "
+                "give one fanout a layer"
             )
         x = self.features(subgraph.nodes, content, dropped)
         source, target = subgraph.edge_index
@@ -102,7 +103,7 @@ class GraphEncoder(nn.Module):
             if keep is not None:
                 s, t = s[keep[:num_edges]], t[keep[:num_edges]]
             degrees = subgraph.degrees
-            x = self.layer(depth, x, x[:num_targets], s, t, degrees, degrees[:num_targets])
+            x = self.layer(depth, x, x[:num_targets], s, t, degrees[: len(x)], degrees[:num_targets])
             states.append(x[: subgraph.num_seeds])
         return self.readout(states)[subgraph.seed_index]
 

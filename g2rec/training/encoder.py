@@ -1,0 +1,292 @@
+"""Fit an encoder and its interest prototypes together, on links and co-engagement."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from g2rec.artifacts import derive_seed
+from g2rec.encoders import EncoderConfig, GraphEncoder, NodeEmbeddings, drop_items, link_loss
+from g2rec.errors import ConfigError, DataError
+from g2rec.graph import CoEngagementGraph, InteractionGraph
+from g2rec.interactions import Interactions
+from g2rec.prototypes import (
+    GraphHeadConfig,
+    InterestPrototypes,
+    PrototypeHead,
+    modularity_loss,
+    usage_balance_loss,
+)
+from g2rec.sampling import NegativeSamplerConfig, NeighborSampler, SampledSubgraph
+from g2rec.shapes import Bool, Float, Int, Tensor
+from g2rec.training.batches import BatchKey, batches
+from g2rec.training.fitting import FitConfig, FitReport, fit, optimizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkConfig:
+    """What a training step of the encoder samples."""
+
+    fanouts: tuple[int, ...] = (10, 5)
+    """Neighbours drawn per node in each hop; one number a layer."""
+    num_negatives: int = 512
+    """Items drawn by popularity as negatives, beside those of the batch."""
+    negative_power: float = 0.75
+    """Popularity is raised to this for the drawn negatives."""
+    temperature: float = 0.1
+    """Of the link softmax over cosines; lower is sharper."""
+    num_edges: int = 1024
+    """Co-engagement edges drawn in each step for the modularity."""
+    item_dropout: float = 0.15
+    """Share of items that have only their content in a step; without content nothing is dropped."""
+    warmup_epochs: int = 3
+    """Epochs on links alone, after which the prototypes start from k-means on the items."""
+
+    def check(self, num_layers: int) -> None:
+        """Raise `ConfigError` if a value is out of range."""
+        if len(self.fanouts) != num_layers:
+            raise ConfigError(
+                f"fanouts needs one number per layer, {num_layers}, got {len(self.fanouts)}; "
+                "change one of them"
+            )
+        if self.num_edges < 2 or self.num_negatives < 1:
+            raise ConfigError(
+                f"num_edges must be at least 2 and num_negatives at least 1, got {self.num_edges} and "
+                f"{self.num_negatives}; raise them"
+            )
+        if not 0 <= self.item_dropout < 1:
+            raise ConfigError(f"item_dropout must lie in [0, 1), got {self.item_dropout}; 0.15 is usual")
+        if not self.temperature > 0:
+            raise ConfigError(f"temperature must be positive, got {self.temperature}; a usual value is 0.1")
+        if self.warmup_epochs < 0:
+            raise ConfigError(f"warmup_epochs must not be negative, got {self.warmup_epochs}; 3 is usual")
+
+
+@dataclass(frozen=True)
+class EncoderBatch:
+    """One subgraph for the links, the negatives and the co-engagement edges of a step."""
+
+    subgraph: SampledSubgraph
+    """Seeds: B users, B positives, K negatives, sources and targets of the edges."""
+    positives: Int[Tensor, " B"]
+    """Items."""
+    negatives: Int[Tensor, " K"]
+    """Items."""
+    log_q: Float[Tensor, " B"]
+    """Of the positives as in-batch negatives, nats."""
+    negative_log_q: Float[Tensor, " K"]
+    """Of the drawn negatives, nats."""
+    dropped: Bool[Tensor, " I"] | None
+    """Items with content only."""
+
+    def to(self, device: torch.device) -> "EncoderBatch":
+        """The same batch on a device."""
+        return EncoderBatch(
+            self.subgraph.to(device),
+            self.positives.to(device),
+            self.negatives.to(device),
+            self.log_q.to(device),
+            self.negative_log_q.to(device),
+            None if self.dropped is None else self.dropped.to(device),
+        )
+
+
+@dataclass(frozen=True)
+class FittedEncoder:
+    """What the fit hands over."""
+
+    encoder: GraphEncoder
+    """On the CPU, in evaluation mode."""
+    head: PrototypeHead
+    """Gives new items their memberships."""
+    embeddings: NodeEmbeddings
+    """Of all users and items, from all their training neighbours."""
+    prototypes: InterestPrototypes
+    """Vectors and memberships."""
+    report: FitReport
+    """Epochs and seconds."""
+
+
+class EncoderModule(L.LightningModule):
+    """Trains an encoder on links and, after a warm-up, its prototype head on modularity.
+
+    L = link + modularity_weight * (-Q) + balance_weight * (log C - H(mean p))
+
+    The prototypes start from spherical k-means on the items' embeddings when the warm-up ends.
+    """
+
+    def __init__(
+        self,
+        encoder: GraphEncoder,
+        head: PrototypeHead,
+        graph: InteractionGraph,
+        content: Float[Tensor, "I F"] | None,
+        link_config: LinkConfig,
+        fit_config: FitConfig,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.encoder, self.head, self.graph = encoder, head, graph
+        self.link_config, self.fit_config, self.seed = link_config, fit_config, seed
+        self.start_epoch = min(link_config.warmup_epochs, fit_config.epochs - 1)
+        self.content: Tensor | None
+        self.register_buffer("content", content, persistent=False)
+
+    def on_train_epoch_start(self) -> None:
+        """Start the prototypes where the warm-up ends."""
+        if self.current_epoch == self.start_epoch:
+            known = self.graph.degrees()[self.graph.num_users :] > 0
+            items = self.encoder.embed_all(self.graph, self.content).items[known]
+            self.head.start(torch.from_numpy(items), derive_seed(self.seed, "k-means"))
+
+    def training_step(self, batch: EncoderBatch, batch_index: int) -> Tensor:
+        """The joint loss of one batch."""
+        num_edges = self.link_config.num_edges
+        sizes = [len(batch.positives), len(batch.positives), len(batch.negatives)]
+        h = self.encoder(batch.subgraph, self.content, batch.dropped)
+        rest = (len(h) - sum(sizes)) // 2
+        users, items, negatives, source, target = h.split([*sizes, rest, rest])
+        loss: Tensor = link_loss(
+            users,
+            items,
+            batch.positives,
+            batch.log_q,
+            negatives,
+            batch.negatives,
+            batch.negative_log_q,
+            temperature=self.link_config.temperature,
+        )
+        self.log("train_link", loss, on_step=False, on_epoch=True, batch_size=1)
+        if self.current_epoch >= self.start_epoch and rest == num_edges:
+            config = self.head.config
+            p_source, p_target = self.head(source), self.head(target)
+            modularity = modularity_loss(p_source, p_target, config.gamma)
+            balance = usage_balance_loss(torch.cat((p_source, p_target)))
+            self.log("train_modularity", -modularity, on_step=False, on_epoch=True, batch_size=1)
+            loss = loss + config.modularity_weight * modularity + config.balance_weight * balance
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=1)
+        return loss
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Move a batch; Lightning does not look inside a frozen dataclass."""
+        return batch.to(device)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW."""
+        return optimizer(self, self.fit_config)
+
+
+def encoder_loader(
+    interactions: Interactions,
+    graph: InteractionGraph,
+    coengagement: CoEngagementGraph,
+    config: LinkConfig,
+    batch_size: int,
+    *,
+    drop: bool,
+    seed: int,
+) -> DataLoader[EncoderBatch]:
+    """Batches of training events with their sampled subgraphs.
+
+    Args:
+        interactions: Only training events are read.
+        graph: The events' graph; a batch's own edges are excluded from its subgraph.
+        coengagement: Its edges are drawn with replacement, proportional to weight.
+        config: What to sample.
+        batch_size: Events in a batch.
+        drop: Whether to mark items to be seen through their content only.
+        seed: Decides order and draws.
+
+    Raises:
+        DataError: If there is no training event.
+    """
+    events = interactions.train_events()
+    if not len(events.user_index):
+        raise DataError("expected training events, found none; check the split")
+    counts = np.bincount(events.item_index, minlength=interactions.num_items)
+    in_batch = NegativeSamplerConfig(kind="in_batch").build(counts)
+    popular = NegativeSamplerConfig(power=config.negative_power).build(counts, seed=seed)
+    sampler = NeighborSampler(graph, config.fanouts, seed=seed)
+    source, target, weight = coengagement.edge_list()
+    cumulative = np.cumsum(weight, dtype=np.float64)
+
+    def make(key: BatchKey) -> EncoderBatch:
+        at = (key.epoch, key.step)
+        users = torch.from_numpy(events.user_index[key.rows].astype(np.int64))
+        positives = torch.from_numpy(events.item_index[key.rows].astype(np.int64))
+        drawn = popular.sample(config.num_negatives, key=at)
+        if len(cumulative):
+            rng = np.random.default_rng(derive_seed(seed, "edges", *at))
+            edge = np.searchsorted(cumulative, rng.random(config.num_edges) * cumulative[-1], side="right")
+            edge = np.minimum(edge, len(cumulative) - 1)
+            ends = torch.from_numpy(np.concatenate((source[edge], target[edge])))
+        else:
+            ends = positives[:0]
+        items = torch.cat((positives, drawn.items, ends)) + graph.num_users
+        nodes = torch.cat((users, items))
+        subgraph = sampler.sample(nodes, key=at, exclude=(users, positives + graph.num_users))
+        dropped = (
+            drop_items(interactions.num_items, config.item_dropout, seed=seed, key=at)
+            if drop and config.item_dropout > 0
+            else None
+        )
+        return EncoderBatch(subgraph, positives, drawn.items, in_batch.log_q(positives), drawn.log_q, dropped)
+
+    return batches(make, len(events.user_index), batch_size, seed=derive_seed(seed, "links"), shuffle=True)
+
+
+def fit_encoder(
+    interactions: Interactions,
+    graph: InteractionGraph,
+    coengagement: CoEngagementGraph,
+    encoder_config: EncoderConfig,
+    head_config: GraphHeadConfig,
+    fit_config: FitConfig,
+    folder: Path,
+    seed: int,
+    link_config: LinkConfig | None = None,
+) -> FittedEncoder:
+    """Train an encoder and its prototypes on the training events.
+
+    Args:
+        interactions: The prepared log.
+        graph: Built from it.
+        coengagement: Built from it.
+        encoder_config: ``LightGCNConfig`` or ``GraphSAGEConfig``.
+        head_config: The prototypes.
+        fit_config: Length and rates; a row is a training event.
+        folder: Gets checkpoints and logs; an earlier run that was cut off there is resumed.
+        seed: Of the initial weights, the order and all draws.
+        link_config: What a step samples.
+
+    Raises:
+        ConfigError: If a setting is out of range.
+        DataError: If there is no training event.
+    """
+    link_config = link_config or LinkConfig()
+    link_config.check(encoder_config.num_layers)
+    content = None
+    if interactions.content is not None:
+        content = torch.from_numpy(np.array(interactions.content, dtype=np.float32))
+    torch.manual_seed(derive_seed(seed, "encoder", "init"))
+    content_dim = 0 if content is None else content.shape[1]
+    encoder = encoder_config.build(interactions.num_users, interactions.num_items, content_dim)
+    head = head_config.build(encoder.features.embedding_dim)
+    module = EncoderModule(encoder, head, graph, content, link_config, fit_config, seed)
+    train = encoder_loader(
+        interactions,
+        graph,
+        coengagement,
+        link_config,
+        fit_config.batch_size,
+        drop=content is not None,
+        seed=seed,
+    )
+    report = fit(module, train, config=fit_config, folder=folder, name="encoder", seed=seed)
+    embeddings = encoder.embed_all(graph, content)
+    encoder, head = encoder.cpu().eval(), head.cpu().eval()
+    return FittedEncoder(encoder, head, embeddings, head.export(embeddings.items), report)
