@@ -224,11 +224,9 @@ class Bundle:
         if not 1 <= k <= available:
             seen = " that the user has not seen" if exclude_seen else ""
             raise ConfigError(f"expected k between 1 and the {available} items{seen}, got {k}; lower k")
-        exclude = None
-        if exclude_seen:
-            exclude = torch.zeros(1, self.interactions.num_items, dtype=torch.bool)
-            exclude[0, torch.from_numpy(past.astype(np.int64))] = True
-        batch = history_batch(np.array([0, len(past)]), past, np.array([_NOBODY]))
+        device = self.recommender.device
+        batch = history_batch(np.array([0, len(past)]), past, np.array([_NOBODY])).to(device)
+        exclude = batch.seen(self.interactions.num_items) if exclude_seen else None
         with torch.inference_mode():
             ranked = self._in_mode(mode).rank(batch, k, exclude=exclude)
         items, scores = ranked.items[0].cpu().numpy(), ranked.scores[0].float().cpu().numpy()

@@ -43,7 +43,8 @@ def models_table(models: Mapping[str, Mapping[str, Any]], ours: str) -> str:
             interval = f'<span class="interval">{value["low"]:.4f} to {value["high"]:.4f}</span>'
             cells.append(f"<td><span{mark}>{value['mean']:.4f}</span>{interval}</td>")
         cells.append(f"<td>{entry['coverage@10']:.1%}</td>")
-        cells.append(f"<td>{entry['parameters']:,}</td><td>{entry['seconds']:,.1f}</td>")
+        seconds = "" if entry["seconds"] is None else f"{entry['seconds']:,.1f}"
+        cells.append(f"<td>{entry['parameters']:,}</td><td>{seconds}</td>")
         row = '<tr class="ours">' if name == ours else "<tr>"
         rows.append(f"{row}{''.join(cells)}</tr>")
     head = "<th>model</th>" + "".join(f"<th>{title}</th>" for title in heads)

@@ -2,6 +2,7 @@
 
 import html
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from string import Template
@@ -62,7 +63,7 @@ def _page(metrics: Mapping[str, Any], bundle: Bundle, sections: Sequence[str]) -
     return template.substitute(
         title=html.escape(f"g2rec on {recipe}"),
         subtitle=html.escape(" · ".join(part for part in subtitle if part)),
-        summary=_summary(metrics["models"]),
+        summary=_summary(metrics["models"], metrics.get("paired")),
         sections="\n".join(sections),
         footer=f"Written by g2rec {__version__}. All figures are in metrics.json beside this page.",
     )
@@ -158,7 +159,7 @@ def _users(bundle: Bundle) -> str:
     return _html.section("Three users", f'<div class="cards">{"".join(cards)}</div>', note)
 
 
-def _summary(models: Mapping[str, Mapping[str, Any]]) -> str:
+def _summary(models: Mapping[str, Mapping[str, Any]], paired: Mapping[str, Any] | None) -> str:
     def recall(name: str) -> Mapping[str, float]:
         found: Mapping[str, float] = models[name]["unmasked"]["recall@10"]
         return found
@@ -170,7 +171,14 @@ def _summary(models: Mapping[str, Mapping[str, Any]]) -> str:
     others = sorted((name for name in models if name != _OURS), key=lambda name: -recall(name)["mean"])
     if _OURS not in models or not others:
         return "Recall@10 over the full catalogue: " + "; ".join(words(name) for name in models) + "."
-    return f"Recall@10 over the full catalogue: {words(_OURS)}; the best baseline, {words(others[0])}."
+    summary = f"Recall@10 over the full catalogue: {words(_OURS)}; the best baseline, {words(others[0])}."
+    if paired:
+        gap, chance = paired["difference"], paired["p_value"]
+        summary += (
+            f" User by user, {_OURS} differs from {html.escape(paired['baseline'])} by {gap['mean']:+.4f} "
+            f"[{gap['low']:+.4f}, {gap['high']:+.4f}] in {html.escape(paired['metric'])} (p = {chance:.3f})."
+        )
+    return summary
 
 
 def _protocol_note(metrics: Mapping[str, Any]) -> str:
@@ -184,7 +192,8 @@ def _protocol_note(metrics: Mapping[str, Any]) -> str:
 
 def _stages(run: Path) -> list[StageRecord]:
     files = sorted(run.rglob("stage.json"), key=lambda file: (file.stat().st_mtime, str(file)))
-    return [record for file in files if (record := read_record(file.parent)) is not None]
+    records = [(file.parent.relative_to(run), read_record(file.parent)) for file in files]
+    return [replace(record, name=" ".join(path.parts)) for path, record in records if record is not None]
 
 
 def _logs(run: Path) -> dict[str, Path]:

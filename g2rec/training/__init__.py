@@ -1,6 +1,26 @@
 """LightningModules, loaders and the fitting loop: the only room that imports lightning."""
 
 from g2rec.training.batches import BatchKey, batches
+from g2rec.training.encoder import FittedEncoder, fit_encoder
 from g2rec.training.fitting import FitConfig, FitReport, fit, optimizer, start_or_resume
+from g2rec.training.g2rec import fit_g2rec
+from g2rec.training.lightgcn import fit_lightgcn
+from g2rec.training.sequence import fit_sasrec
+from g2rec.training.tokenizer import FittedTokenizer, fit_tokenizer
 
-__all__ = ["BatchKey", "FitConfig", "FitReport", "batches", "fit", "optimizer", "start_or_resume"]
+__all__ = [
+    "BatchKey",
+    "FitConfig",
+    "FitReport",
+    "FittedEncoder",
+    "FittedTokenizer",
+    "batches",
+    "fit",
+    "fit_encoder",
+    "fit_g2rec",
+    "fit_lightgcn",
+    "fit_sasrec",
+    "fit_tokenizer",
+    "optimizer",
+    "start_or_resume",
+]
