@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -10,13 +10,11 @@ from scipy.sparse import csr_matrix
 
 from g2rec.artifacts import Folder
 from g2rec.errors import ConfigError
+from g2rec.interactions import Interactions
 from g2rec.recommenders._base import Recommender, read_config
 from g2rec.recommenders._history import HistoryBatch
 from g2rec.recommenders._sparse import SparseItemRows
 from g2rec.shapes import Float, Tensor
-
-if TYPE_CHECKING:
-    from g2rec.interactions import Interactions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +51,7 @@ class ItemKNN(Recommender):
         self.rows = SparseItemRows(matrix)
 
     @classmethod
-    def fit(cls, interactions: "Interactions", config: ItemKNNConfig | None = None) -> Self:
+    def fit(cls, interactions: Interactions, config: ItemKNNConfig | None = None) -> Self:
         """Count co-occurrences of the training events; memory grows with the pairs that occur.
 
         Raises:

@@ -1,18 +1,16 @@
 """Popularity: the same items for everyone."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
 
 from g2rec.artifacts import Folder
+from g2rec.interactions import Interactions
 from g2rec.recommenders._base import Recommender
 from g2rec.recommenders._history import HistoryBatch
 from g2rec.shapes import Float, Int, Tensor
-
-if TYPE_CHECKING:
-    from g2rec.interactions import Interactions
 
 
 class Popularity(Recommender):
@@ -31,7 +29,7 @@ class Popularity(Recommender):
         self.register_buffer("counts", counts.float())
 
     @classmethod
-    def fit(cls, interactions: "Interactions") -> Self:
+    def fit(cls, interactions: Interactions) -> Self:
         """Count the training events."""
         items = interactions.train_events().item_index
         return cls(torch.from_numpy(np.bincount(items, minlength=interactions.num_items)))

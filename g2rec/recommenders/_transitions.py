@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -10,13 +10,11 @@ from scipy.sparse import coo_matrix, csr_matrix
 
 from g2rec.artifacts import Folder
 from g2rec.errors import ConfigError
+from g2rec.interactions import Interactions
 from g2rec.recommenders._base import Recommender, read_config
 from g2rec.recommenders._history import HistoryBatch
 from g2rec.recommenders._sparse import SparseItemRows
 from g2rec.shapes import Float, Tensor
-
-if TYPE_CHECKING:
-    from g2rec.interactions import Interactions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +64,7 @@ class ItemTransitions(Recommender):
         self.rows = SparseItemRows(matrix)
 
     @classmethod
-    def fit(cls, interactions: "Interactions", config: ItemTransitionsConfig | None = None) -> Self:
+    def fit(cls, interactions: Interactions, config: ItemTransitionsConfig | None = None) -> Self:
         """Count the transitions of the training sequences."""
         config = config or ItemTransitionsConfig()
         sequences, num_items = interactions.train_sequences(), interactions.num_items

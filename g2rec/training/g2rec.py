@@ -2,31 +2,28 @@
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
 from g2rec.artifacts import derive_seed
+from g2rec.encoders import NodeEmbeddings
 from g2rec.evaluation import expected_ndcg_at_k, ranked_target_rank
+from g2rec.interactions import Interactions
+from g2rec.prototypes import InterestPrototypes
 from g2rec.recommenders import G2Rec, G2RecConfig
+from g2rec.tokenizers import SemanticIds
 from g2rec.training.fitting import FitConfig, FitReport
 from g2rec.training.sequence import fit_recommender, training_windows, validation_loader, window_loader
-
-if TYPE_CHECKING:
-    from g2rec.encoders import NodeEmbeddings
-    from g2rec.interactions import Interactions
-    from g2rec.prototypes import InterestPrototypes
-    from g2rec.tokenizers import SemanticIds
 
 logger = logging.getLogger(__name__)
 FUSION_GRID = tuple(step / 10 for step in range(11))
 
 
 def fit_g2rec(
-    interactions: "Interactions",
-    semantic_ids: "SemanticIds",
-    prototypes: "InterestPrototypes | None",
-    embeddings: "NodeEmbeddings | None",
+    interactions: Interactions,
+    semantic_ids: SemanticIds,
+    prototypes: InterestPrototypes | None,
+    embeddings: NodeEmbeddings | None,
     config: G2RecConfig,
     fit_config: FitConfig,
     folder: Path,
@@ -69,7 +66,7 @@ def fit_g2rec(
 
 
 @torch.no_grad()
-def choose_fusion_weight(model: G2Rec, interactions: "Interactions", *, accelerator: str = "auto") -> float:
+def choose_fusion_weight(model: G2Rec, interactions: Interactions, *, accelerator: str = "auto") -> float:
     """Set the weight of the token head to the one with the best N@10 on the whole validation set.
 
     Returns:

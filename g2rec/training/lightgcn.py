@@ -1,23 +1,20 @@
 """Fit the LightGCN baseline on the training events."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from g2rec.artifacts import derive_seed
+from g2rec.interactions import Interactions
 from g2rec.recommenders import EdgeBatch, LightGCNRecommender, LightGCNRecommenderConfig
 from g2rec.training.batches import BatchKey, batches
 from g2rec.training.fitting import FitConfig, FitReport
 from g2rec.training.sequence import fit_recommender
 
-if TYPE_CHECKING:
-    from g2rec.interactions import Interactions
-
 
 def fit_lightgcn(
-    interactions: "Interactions",
+    interactions: Interactions,
     config: LightGCNRecommenderConfig,
     fit_config: FitConfig,
     folder: Path,

@@ -1,24 +1,18 @@
 """Rank the catalogue for all users and find their targets: validation, and `g2rec evaluate`."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 
 from g2rec.evaluation import TargetRanks, check_cutoffs, expected_ndcg_at_k, ranked_target_rank, target_rank
+from g2rec.interactions import Targets
 from g2rec.recommenders import HistoryBatch, Recommender, history_batch
 from g2rec.shapes import Bool, Int, Tensor
-
-if TYPE_CHECKING:
-    from g2rec.interactions import Targets
 
 Ranks = tuple[Int[Tensor, " B"], Int[Tensor, " B"]]
 
 
 @torch.no_grad()
-def rank_all(
-    model: Recommender, targets: "Targets", *, top_k: int = 50, batch_size: int = 512
-) -> TargetRanks:
+def rank_all(model: Recommender, targets: Targets, *, top_k: int = 50, batch_size: int = 512) -> TargetRanks:
     """Rank the whole catalogue for every evaluated user, with and without their history masked out.
 
     Runs on the model's device and in float32; the result is on the CPU.

@@ -1,7 +1,7 @@
 """Fit models that read sequences: windows of the training events, validation by N@10 on all users."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import lightning as L
 import numpy as np
@@ -10,14 +10,12 @@ from torch.utils.data import DataLoader
 
 from g2rec.artifacts import derive_seed
 from g2rec.errors import DataError
+from g2rec.interactions import Interactions
 from g2rec.recommenders import HistoryBatch, Recommender, SASRec, SASRecConfig, history_batch, pad_windows
 from g2rec.shapes import Int, Tensor
 from g2rec.training.batches import BatchKey, batches
 from g2rec.training.fitting import FitConfig, FitReport, fit, optimizer
 from g2rec.training.ranking import batch_ndcg
-
-if TYPE_CHECKING:
-    from g2rec.interactions import Interactions
 
 MONITOR = "val_ndcg@10"
 
@@ -37,7 +35,7 @@ class ValidationBatch(NamedTuple):
     target: Int[Tensor, " B"]
 
 
-def training_windows(interactions: "Interactions", max_len: int) -> Windows:
+def training_windows(interactions: Interactions, max_len: int) -> Windows:
     """Cut each user's training events into windows of at most ``max_len`` inputs and their targets.
 
     Windows are cut from the end and overlap by one event, so that every event but a user's first is a
@@ -69,7 +67,7 @@ def window_loader(windows: Windows, batch_size: int, seed: int) -> DataLoader[Te
     return batches(make, len(windows.start), batch_size, seed=derive_seed(seed, "windows"), shuffle=True)
 
 
-def validation_loader(interactions: "Interactions", batch_size: int) -> DataLoader[ValidationBatch]:
+def validation_loader(interactions: Interactions, batch_size: int) -> DataLoader[ValidationBatch]:
     """The whole validation set, in order.
 
     Raises:
@@ -120,7 +118,7 @@ class RecommenderModule(L.LightningModule):
 def fit_recommender(
     model: Recommender,
     train: DataLoader[Any],
-    interactions: "Interactions",
+    interactions: Interactions,
     *,
     fit_config: FitConfig,
     folder: Path,
@@ -154,7 +152,7 @@ def fit_recommender(
 
 
 def fit_sasrec(
-    interactions: "Interactions", config: SASRecConfig, fit_config: FitConfig, folder: Path, seed: int
+    interactions: Interactions, config: SASRecConfig, fit_config: FitConfig, folder: Path, seed: int
 ) -> tuple[SASRec, FitReport]:
     """Train SASRec on the training events.
 

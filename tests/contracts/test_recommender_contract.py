@@ -64,7 +64,9 @@ MODELS: dict[str, Callable[[], Recommender]] = {
 
 def batch_of(*rows: list[int]) -> HistoryBatch:
     indptr = np.concatenate([[0], np.cumsum([len(row) for row in rows])])
-    return history_batch(indptr, np.array(sum(rows, []), dtype=np.int32), np.arange(len(rows)))
+    return history_batch(
+        indptr, np.array([item for row in rows for item in row], dtype=np.int32), np.arange(len(rows))
+    )
 
 
 @pytest.fixture(params=MODELS)
@@ -139,5 +141,5 @@ def test_k_beyond_the_catalogue_is_one_sentence(model: Recommender) -> None:
 
 def test_the_wrong_model_is_one_sentence(tmp_path: Path) -> None:
     MODELS["popularity"]().save(tmp_path / "model")
-    with pytest.raises(ArtifactError, match="expected the model item_knn at .*, found popularity"):
+    with pytest.raises(ArtifactError, match=r"expected the model item_knn at .*, found popularity"):
         ItemKNN.load(tmp_path / "model")

@@ -1,4 +1,4 @@
-"""The trie admits the catalogue and nothing else, the beam is exact when it is wide, no prefix sees a target."""
+"""The trie admits the catalogue and nothing else, a wide beam is exact, no prefix sees a target."""
 
 import itertools
 
@@ -55,7 +55,9 @@ def build(**settings: object) -> G2Rec:
 def histories(*rows: list[int]) -> HistoryBatch:
     lengths = [len(row) for row in rows]
     indptr = np.concatenate([[0], np.cumsum(lengths)])
-    return history_batch(indptr, np.array(sum(rows, []), dtype=np.int32), np.arange(len(rows)))
+    return history_batch(
+        indptr, np.array([item for row in rows for item in row], dtype=np.int32), np.arange(len(rows))
+    )
 
 
 def test_the_trie_by_hand() -> None:

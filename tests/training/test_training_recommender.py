@@ -1,0 +1,168 @@
+"""Small fits from start to end: every trained recommender learns a rule that popularity cannot know."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from g2rec.encoders import NodeEmbeddings
+from g2rec.errors import ConfigError, DataError
+from g2rec.evaluation import summarize
+from g2rec.interactions import TEST, TRAIN, VALIDATION, Interactions
+from g2rec.prototypes import InterestPrototypes
+from g2rec.recommenders import (
+    G2RecConfig,
+    ItemKNN,
+    ItemTransitions,
+    LightGCNRecommenderConfig,
+    Popularity,
+    Recommender,
+    SASRecConfig,
+    TransformerConfig,
+    tiger_config,
+)
+from g2rec.tokenizers import SemanticIds
+from g2rec.training import FitConfig
+from g2rec.training.recommender import fit_g2rec, fit_lightgcn, fit_sasrec, rank_all
+from g2rec.training.sequence import training_windows
+
+NUM_USERS, NUM_ITEMS, LENGTH = 120, 40, 9
+SMALL = TransformerConfig(embedding_dim=32, num_layers=1, num_heads=2, dropout=0.0, max_len=6)
+FIT = FitConfig(epochs=12, batch_size=16, learning_rate=5e-3, validate_every=4, accelerator="cpu")
+
+
+def log() -> Interactions:
+    """Each user walks through one of four rings of ten items."""
+    rng = np.random.default_rng(0)
+    ring, start = rng.integers(0, 4, NUM_USERS), rng.integers(0, 10, NUM_USERS)
+    items = ring[:, None] * 10 + (start[:, None] + np.arange(LENGTH)) % 10
+    part = np.full((NUM_USERS, LENGTH), TRAIN, dtype=np.uint8)
+    part[:, -2], part[:, -1] = VALIDATION, TEST
+    names = [f"item {item}" for item in range(NUM_ITEMS)]
+    return Interactions(
+        user_index=np.repeat(np.arange(NUM_USERS, dtype=np.int32), LENGTH),
+        item_index=items.astype(np.int32).ravel(),
+        time=None,
+        part=part.ravel(),
+        user_ids=pa.array([f"user {user}" for user in range(NUM_USERS)]),
+        items=pa.table({"item_id": names, "title": names}),
+        content=np.eye(4, dtype=np.float32)[np.arange(NUM_ITEMS) // 10],
+    )
+
+
+def semantic_ids() -> SemanticIds:
+    item = np.arange(NUM_ITEMS)
+    return SemanticIds(np.stack([item // 10, item % 10], axis=1).astype(np.int32), 10)
+
+
+def prototypes() -> InterestPrototypes:
+    indices = np.stack([np.arange(NUM_ITEMS) // 10, (np.arange(NUM_ITEMS) // 10 + 1) % 4], axis=1)
+    weights = np.tile(np.array([0.9, 0.1], dtype=np.float32), (NUM_ITEMS, 1))
+    return InterestPrototypes(np.eye(4, dtype=np.float32), indices.astype(np.int32), weights, "graph_head")
+
+
+def embeddings() -> NodeEmbeddings:
+    rng = np.random.default_rng(1)
+    return NodeEmbeddings(
+        rng.normal(size=(NUM_USERS, 5)).astype(np.float32), rng.normal(size=(NUM_ITEMS, 5)).astype(np.float32)
+    )
+
+
+def recall(model: Recommender, data: Interactions) -> float:
+    counts = torch.bincount(torch.from_numpy(data.train_events().item_index.astype(np.int64)))
+    ranks = rank_all(model, data.targets("test"), top_k=10, batch_size=50)
+    report: dict[str, Any] = summarize(ranks, counts, cutoffs=(1, 10), num_samples=10)
+    assert report["num_users"] == NUM_USERS
+    value: float = report["masked"]["recall@1"]["mean"]
+    return value
+
+
+def fit_one(feed: str, ranking: str, folder: Path) -> Recommender:
+    config = G2RecConfig(transformer=SMALL, feed=feed, ranking=ranking, num_prefix=2, beam_width=10)  # type: ignore[arg-type]
+    ids = semantic_ids()
+    return fit_g2rec(log(), ids, prototypes(), embeddings(), config, FIT, folder, 0)[0]
+
+
+def test_baselines_and_chance() -> None:
+    data = log()
+    assert recall(Popularity.fit(data), data) < 0.2
+    assert recall(ItemTransitions.fit(data), data) > 0.8
+    assert recall(ItemKNN.fit(data), data) > 0.2
+
+
+def test_transitions_by_hand() -> None:
+    data = log()
+    model = ItemTransitions.fit(data)
+    row = model.rows
+    start, end = int(row.indptr[0]), int(row.indptr[1])
+    by_item = dict(zip(row.indices[start:end].tolist(), row.values[start:end].tolist(), strict=True))
+    assert set(by_item) == {1, 2, 3}  # the three that follow item 0 within the window, never those before
+    assert sum(by_item.values()) == pytest.approx(1.0)
+    assert by_item[1] > by_item[2] > by_item[3]
+
+
+def test_sasrec_learns_the_rings(tmp_path: Path) -> None:
+    model, report = fit_sasrec(log(), SASRecConfig(transformer=SMALL), FIT, tmp_path, 0)
+    assert recall(model, log()) > 0.8
+    assert report.best_score is not None and report.best_score > 0.8
+
+
+@pytest.mark.parametrize("loss", ["softmax", "bpr"])
+def test_lightgcn_learns_who_likes_what(loss: str, tmp_path: Path) -> None:
+    config = LightGCNRecommenderConfig(embedding_dim=16, loss=loss, num_negatives=20)  # type: ignore[arg-type]
+    fit_config = FitConfig(epochs=15, batch_size=256, learning_rate=2e-2, accelerator="cpu")
+    model, _ = fit_lightgcn(log(), config, fit_config, tmp_path, 0)
+    assert recall(model, log()) > 0.2  # of the three items of the ring that are left; one of 40 by chance
+
+
+@pytest.mark.parametrize(
+    ("feed", "ranking"), [("prefix", "hybrid"), ("interleaved", "dense"), ("none", "generative")]
+)
+def test_g2rec_learns_the_rings(feed: str, ranking: str, tmp_path: Path) -> None:
+    assert recall(fit_one(feed, ranking, tmp_path), log()) > 0.8
+
+
+def test_tiger_learns_the_rings(tmp_path: Path) -> None:
+    ids = semantic_ids()
+    config = tiger_config(SMALL, beam_width=10)
+    model, _ = fit_g2rec(log(), ids, None, None, config, FIT, tmp_path, 0)
+    assert recall(model, log()) > 0.8
+
+
+def test_the_same_seed_gives_the_same_model(tmp_path: Path) -> None:
+    short = FitConfig(epochs=2, batch_size=32, accelerator="cpu")
+    config = G2RecConfig(transformer=SMALL, num_prefix=2, beam_width=10)
+    states = [
+        fit_g2rec(log(), semantic_ids(), prototypes(), None, config, short, tmp_path / name, seed)[
+            0
+        ].state_dict()
+        for name, seed in (("a", 3), ("b", 3), ("c", 4))
+    ]
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+    assert not all(torch.equal(states[0][key], states[2][key]) for key in states[0])
+
+
+def test_every_event_but_the_first_is_a_target_once() -> None:
+    data = log()
+    windows = training_windows(data, 3)
+    targets = np.concatenate([np.arange(a + 1, b) for a, b in zip(windows.start, windows.end, strict=True)])
+    first = data.train_sequences().indptr[:-1]
+    expected = np.setdiff1d(np.arange(len(windows.item_index)), first)
+    assert np.array_equal(np.sort(targets), expected)
+    assert (windows.end - windows.start).max() == 4
+
+
+def test_bad_input_is_one_sentence(tmp_path: Path) -> None:
+    data = log()
+    with pytest.raises(ConfigError, match="K=50 is larger than the catalogue of 40 items"):
+        rank_all(Popularity.fit(data), data.targets("test"))
+    with pytest.raises(ConfigError, match="needs interest prototypes, got none"):
+        fit_g2rec(data, semantic_ids(), None, None, G2RecConfig(transformer=SMALL), FIT, tmp_path, 0)
+    short = Interactions(
+        data.user_index[:1], data.item_index[:1], None, data.part[:1], data.user_ids[:1], data.items
+    )
+    with pytest.raises(DataError, match="expected a user with two training events or more, found none"):
+        fit_sasrec(short, SASRecConfig(transformer=SMALL), FIT, tmp_path, 0)
