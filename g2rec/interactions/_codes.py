@@ -15,27 +15,41 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class EventCodes:
-    """The events as codes, sorted so that codes do not depend on the order of the file."""
+    """The events as codes of the sorted distinct ids, so that codes do not depend on the file's order.
 
-    user: Array  # int64 [M], code into user_ids
-    item: Array  # int64 [M], code into item_keys
+    Attributes:
+        user: int64 [M], code into ``user_ids``.
+        item: int64 [M], code into ``item_keys``.
+        user_ids: Distinct users.
+        item_keys: Distinct items, of the events and of the item table.
+        item_rows: int64, row of the raw item table for each item code; -1 where it is not listed.
+        time: int64 [M] seconds, or None where incomplete.
+        clock: int64 [M] seconds on which one user's events are ordered, or None.
+        position: int64 [M] order in the file or sequence, or None.
+    """
+
+    user: Array
+    item: Array
     user_ids: pa.Array
     item_keys: pa.Array
-    item_rows: Array  # int64, row of raw.items of each item code, -1 where it is not listed
+    item_rows: Array
     time: Array | None
     clock: Array | None
     position: Array | None
 
     @property
     def num_users(self) -> int:
+        """Distinct users."""
         return len(self.user_ids)
 
     @property
     def num_items(self) -> int:
+        """Distinct items, listed ones without events included."""
         return len(self.item_keys)
 
     @classmethod
     def read(cls, raw: RawDataset) -> "EventCodes":
+        """Encode a dataset; no events at all is a `DataError`."""
         if raw.num_events == 0:
             raise DataError(f"{raw.name} has no events; check the file that it was read from")
         user_ids, user = _encode(raw.events["user"].combine_chunks())

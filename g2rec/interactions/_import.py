@@ -87,11 +87,7 @@ def import_events(
     folder = Path(str(recipe.sources[0].folder))
     _write(folder / "interactions.parquet", events)
     _write(folder / "items.parquet", items)
-    recipe_dir.mkdir(parents=True, exist_ok=True)
-    path = recipe_dir / f"{name}.yaml"
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(dump_recipe(recipe), encoding="utf-8")
-    replace_path(temporary, path)
+    _write(recipe_dir / f"{name}.yaml", dump_recipe(recipe))
     return recipe
 
 
@@ -160,11 +156,15 @@ def read_table(path: Path) -> pa.Table:
     raise DataError(f"{path} should end in {', '.join(_SUFFIXES)}; convert it to one of them")
 
 
-def _write(path: Path, table: pa.Table) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _write(path: Path, content: pa.Table | str) -> None:
+    """Write a table or a text whole or not at all."""
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        pq.write_table(table, temporary)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, str):
+            temporary.write_text(content, encoding="utf-8")
+        else:
+            pq.write_table(content, temporary)
         replace_path(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)

@@ -1,9 +1,7 @@
 """Downloads that resume, are verified, and land whole or not at all."""
 
-import errno
 import json
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,17 +50,15 @@ def download(
     noted = _read_ledger(ledger)
     wanted = sha256 or noted.get(url)
     if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(path.name + ".part")
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             _transfer(url, part, progress)
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
-                raise DataError(
-                    f"writing {part} failed: {os.strerror(error.errno)}; free some space or set G2REC_CACHE "
-                    "to another folder"
-                ) from error
-            raise
+            raise DataError(
+                f"writing {part} failed: {error.strerror or error}; free some space or set G2REC_CACHE to "
+                "another folder"
+            ) from error
         _verify(part, wanted, url)
         part.replace(path)
         _stamp(part).unlink(missing_ok=True)
