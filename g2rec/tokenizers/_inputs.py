@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import nn
 
@@ -15,6 +16,9 @@ class InputScaler(nn.Module):
     """Standardizes each block of features and gives all blocks the same total variance.
 
     x = concat_b sqrt(F / (n_b F_b)) (block_b - mean_b) / std_b,  F = sum_b F_b, n_b blocks
+
+    Graph embeddings are scaled to unit norm first: the link loss compares directions, so their norm says
+    little but how many neighbours were seen.
 
     Without the standardization an RQ-VAE tends to collapse; without the common variance 384 content
     features drown a 64-dimensional embedding. The statistics are those of the fitted catalogue, so a new
@@ -36,7 +40,8 @@ class InputScaler(nn.Module):
     @torch.no_grad()
     def fit(self, **blocks: NDArray[np.float32] | None) -> "InputScaler":
         """Take means and scales from the catalogue's blocks, each [I, F_b]."""
-        for name, value in self._checked(blocks).items():
+        for name, given in self._checked(blocks).items():
+            value = F.normalize(torch.from_numpy(given), dim=1).numpy() if name == "embedding" else given
             std = value.std(axis=0)
             dim = self.blocks[name]
             share = np.sqrt(self.num_features / (len(self.blocks) * dim))
@@ -47,10 +52,10 @@ class InputScaler(nn.Module):
 
     def forward(self, blocks: Mapping[str, Float[Tensor, "B _"]]) -> Float[Tensor, "B F"]:
         """Scale and join blocks."""
-        parts = [
-            (blocks[name] - self.get_buffer(f"{name}_mean")) * self.get_buffer(f"{name}_scale")
-            for name in self.blocks
-        ]
+        parts = []
+        for name in self.blocks:
+            value = F.normalize(blocks[name], dim=1) if name == "embedding" else blocks[name]
+            parts.append((value - self.get_buffer(f"{name}_mean")) * self.get_buffer(f"{name}_scale"))
         return torch.cat(parts, dim=1)
 
     def join(self, **blocks: NDArray[np.float32] | None) -> Float[Tensor, "I F"]:

@@ -50,9 +50,7 @@ frozen neither (the tokenizer still learns from both)."""
 _ENCODER_RATE = 0.1
 """The encoder's and the prototypes' learning rate over the tokenizer's: they come fitted."""
 _FANOUTS = (10, 5)
-"""Neighbours sampled a hop around the items whose embeddings the joint loss trains."""
-_EXPORT_ROWS = 65_536
-"""Nodes embedded at a time after training."""
+"""Neighbours sampled in the first hop around the items whose embeddings the joint loss trains, and beyond."""
 _RESET_UNTIL = 0.5
 """Share of the epochs in which dead codes are moved; the rest settles without."""
 
@@ -275,7 +273,9 @@ def fit_tokenizer(
     tokenizer.start(content, items, seed=derive_seed(seed, "tokenizer", "codebooks"))
     sampler = None
     if module.encoder is not None and graph is not None:
-        sampler = NeighborSampler(graph, _FANOUTS, seed=derive_seed(seed, "tokenizer", "sampler"))
+        first, beyond = _FANOUTS
+        fanouts = (first,) + (beyond,) * (module.encoder.num_layers - 1)
+        sampler = NeighborSampler(graph, fanouts, seed=derive_seed(seed, "tokenizer", "sampler"))
 
     def make_batch(key: BatchKey) -> TokenizerBatch:
         rows = torch.from_numpy(key.rows)
@@ -294,7 +294,7 @@ def fit_tokenizer(
     report = fit(module, train, config=fit_config, folder=folder, name="tokenizer", seed=seed)
     module.to("cpu")
     if module.encoder is not None and graph is not None:
-        embeddings = module.encoder.embed_all(graph, content, _EXPORT_ROWS)
+        embeddings = module.encoder.embed_all(graph, module.content)
         items = embeddings.items
     if module.interests is not None and module.joint != "frozen" and items is not None:
         prototypes = module.interests.export(items)
@@ -304,9 +304,9 @@ def fit_tokenizer(
 
 def _interests(fitted: FittedEncoder) -> PrototypeHead | FixedMemberships | None:
     """Copies: joint training must not change what the encoder stage handed over."""
-    if fitted.head is not None:
+    if fitted.prototypes.method == "graph_head":
         return copy.deepcopy(fitted.head)
-    return None if fitted.prototypes is None else FixedMemberships(fitted.prototypes)
+    return FixedMemberships(fitted.prototypes)
 
 
 def _rows(value: Tensor | None, start: int, stop: int) -> Tensor | None:
