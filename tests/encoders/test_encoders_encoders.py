@@ -1,0 +1,103 @@
+import numpy as np
+import pytest
+import torch
+
+from g2rec.encoders import (
+    GraphSAGEConfig,
+    LightGCNConfig,
+    NodeEmbeddings,
+    drop_items,
+    link_loss,
+    load_encoder,
+)
+from g2rec.errors import ConfigError
+from g2rec.graph import InteractionGraph
+from g2rec.sampling import NeighborSampler
+
+
+def random_graph(order=None):
+    rng = np.random.default_rng(0)
+    user, item = rng.integers(0, 20, 150), rng.integers(0, 14, 150)
+    order = np.arange(150) if order is None else order
+    return InteractionGraph.from_events(21, 15, user[order], item[order])  # the last user and item: no event
+
+
+def content():
+    return torch.randn(15, 6, generator=torch.Generator().manual_seed(0))
+
+
+def test_lightgcn_by_hand():
+    graph = InteractionGraph.from_events(1, 2, np.array([0, 0]), np.array([0, 1]))
+    encoder = LightGCNConfig(embedding_dim=1, num_layers=2).build(1, 2)
+    with torch.no_grad():
+        encoder.features.item.weight.copy_(torch.tensor([[2.0], [4.0]]))
+    found = encoder.embed_all(graph)
+    user = 6 / 2**0.5  # layer 1; the items' layer 2 is user / sqrt(2) = 3
+    np.testing.assert_allclose(found.users, [[user / 3]], rtol=1e-6)
+    np.testing.assert_allclose(found.items, [[(2 + 3) / 3], [(4 + 3) / 3]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("config", [LightGCNConfig(), GraphSAGEConfig(), LightGCNConfig(num_layers=3)])
+def test_edge_order_does_not_matter(config):
+    encoder = config.build(21, 15, 6)
+    plain = encoder.embed_all(random_graph(), content())
+    mixed = encoder.embed_all(random_graph(np.random.default_rng(1).permutation(150)), content())
+    np.testing.assert_allclose(plain.items, mixed.items, atol=1e-6)
+
+
+def test_sampled_lightgcn_sums_are_unbiased():
+    encoder = LightGCNConfig(num_layers=1, embedding_dim=4).build(21, 15)
+    graph = random_graph()
+    sampler = NeighborSampler(graph, (3,))
+    with torch.no_grad():
+        runs = [encoder(sampler.sample(torch.arange(21), key=(0, step))) for step in range(800)]
+    mean = torch.stack(runs).mean(dim=0).numpy()
+    np.testing.assert_allclose(mean, encoder.embed_all(graph).users, atol=0.03)
+
+
+def test_dropped_items_are_seen_through_content_only():
+    encoder = LightGCNConfig().build(21, 15, 6)
+    sub = NeighborSampler(random_graph(), (-1, -1)).sample(torch.tensor([21, 22]))
+    dropped = torch.zeros(15, dtype=torch.bool)
+    dropped[0] = True
+    out = encoder(sub, content(), dropped)
+    torch.testing.assert_close(out[0], encoder.features.content(content()[0]) / 3)
+    assert not torch.allclose(out[1], encoder.features.content(content()[1]) / 3)
+
+
+def test_drop_items_depends_on_the_key():
+    first = drop_items(4000, 0.15, seed=0, key=(0, 1))
+    assert torch.equal(first, drop_items(4000, 0.15, seed=0, key=(0, 1)))
+    assert not torch.equal(first, drop_items(4000, 0.15, seed=0, key=(0, 2)))
+    assert 0.12 < first.float().mean() < 0.18
+
+
+def test_users_have_no_table_unless_asked():
+    assert LightGCNConfig().build(21, 15).features.user is None
+    assert LightGCNConfig(user_table=True).build(21, 15).features.user.weight.shape == (21, 64)
+
+
+def test_link_loss_by_hand():
+    user, item = torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 0.0]])
+    negatives = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
+    zero = torch.zeros(1)
+    loss = link_loss(
+        user, item, torch.tensor([5]), zero, negatives, torch.tensor([6, 5]), torch.zeros(2), temperature=1.0
+    )
+    assert float(loss) == pytest.approx(float(np.log(1 + np.exp(-1))), rel=1e-5)  # item 5 is masked
+
+
+def test_embeddings_save_and_load(tmp_path):
+    made = NodeEmbeddings(np.ones((2, 3), np.float32), np.zeros((4, 3), np.float32))
+    made.save(tmp_path / "e")
+    np.testing.assert_array_equal(NodeEmbeddings.load(tmp_path / "e").items, made.items)
+
+
+def test_bad_input(tmp_path):
+    with pytest.raises(ConfigError, match="num_layers must be at least 1, got 0"):
+        LightGCNConfig(num_layers=0).build(1, 1)
+    encoder = LightGCNConfig().build(21, 15, 6)
+    with pytest.raises(ConfigError, match="built for content of 6 features, got 0"):
+        encoder.embed_all(random_graph())
+    encoder.save(tmp_path / "w")
+    assert load_encoder(tmp_path / "w").config == encoder.config
