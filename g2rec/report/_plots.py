@@ -70,25 +70,14 @@ def plot_models(models: Mapping[str, Mapping[str, Any]], ours: str) -> str:
         return _svg(figure, "models")
 
 
-def plot_curves(logs: Mapping[str, Path]) -> str | None:
-    """Training loss and validation score per epoch, from the CSV log of each fit.
+def plot_curves(logs: Mapping[str, Sequence[Path]]) -> str | None:
+    """Training loss and validation score per epoch, from the CSV logs of each fit.
 
-    Returns None where no log holds a curve.
+    A fit that was cut off and resumed has a log for each session; where two hold the same epoch, the later
+    one counts. Returns None where no log holds a curve.
     """
-    panels = []
-    for name, path in logs.items():
-        table = pacsv.read_csv(path)
-        series = {}
-        for column in table.column_names:
-            if column in ("epoch", "step") or not column.endswith(
-                ("loss", "recall@10", "ndcg@10", "recall", "ndcg")
-            ):
-                continue
-            kept = table.filter(pc.is_valid(table[column]))
-            if kept.num_rows:
-                series[column] = (kept["epoch"].to_numpy(), kept[column].to_numpy())
-        if series:
-            panels.append((name, series))
+    read = {name: _read_series(paths) for name, paths in logs.items()}
+    panels = [(name, series) for name, series in read.items() if series]
     if not panels:
         return None
     rows = -(-len(panels) // 3)
@@ -161,6 +150,23 @@ def plot_map(vectors: NDArray[np.float32], dominant: NDArray[np.int32], names: S
         axes.set_axis_off()
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), markerscale=2)
         return _svg(figure, "map")
+
+
+def _read_series(paths: Sequence[Path]) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
+    values: dict[str, dict[int, float]] = {}
+    for path in paths:
+        table = pacsv.read_csv(path)
+        for column in table.column_names:
+            if not column.endswith(("loss", "recall@10", "ndcg@10")):
+                continue
+            kept = table.filter(pc.is_valid(table[column]))
+            points = zip(kept["epoch"].to_pylist(), kept[column].to_pylist(), strict=True)
+            values.setdefault(column, {}).update(points)
+    return {
+        column: (np.array(list(points)), np.array(list(points.values())))
+        for column, points in values.items()
+        if points
+    }
 
 
 def _draw_curves(axes: Axes, name: str, series: Mapping[str, tuple[NDArray[Any], NDArray[Any]]]) -> None:

@@ -18,6 +18,11 @@ from g2rec.report import _html, _plots
 from g2rec.training.stages import StageRecord, read_record
 
 _OURS = "G2Rec"
+_METHODS = {
+    "graph_head": "a head on the graph encoder",
+    "modularity": "soft modularity with free memberships",
+    "random": "chance (the control)",
+}
 _USERS_SHOWN = 3
 _INTERESTS_SHOWN = 12
 
@@ -107,7 +112,7 @@ def _interests(bundle: Bundle) -> str:
         "prototype (the twelve largest).",
     )
     note = (
-        f"{len(interests)} prototypes from the {bundle.prototypes.method.replace('_', ' ')}; the "
+        f"{len(interests)} prototypes, found by {_METHODS[bundle.prototypes.method]}; the "
         f"{len(shown)} largest are shown, named by their items of most weight and use."
     )
     return _html.section("Interest prototypes", body, note)
@@ -196,6 +201,12 @@ def _stages(run: Path) -> list[StageRecord]:
     return [replace(record, name=" ".join(path.parts)) for path, record in records if record is not None]
 
 
-def _logs(run: Path) -> dict[str, Path]:
-    files = sorted(run.rglob("logs/csv/metrics.csv"), key=lambda file: (file.stat().st_mtime, str(file)))
-    return {" ".join(file.parents[2].relative_to(run).parts) or run.name: file for file in files}
+def _logs(run: Path) -> dict[str, list[Path]]:
+    """The CSV logs of each fit, a log for each session, oldest first."""
+    logs: dict[str, list[Path]] = {}
+    for file in sorted(
+        run.rglob("logs/csv/*/metrics.csv"), key=lambda file: (file.stat().st_mtime, str(file))
+    ):
+        stage = file.parents[3].relative_to(run)
+        logs.setdefault(" ".join(stage.parts) or run.name, []).append(file)
+    return logs

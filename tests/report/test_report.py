@@ -11,6 +11,7 @@ from toy_bundle import make_bundle
 
 from g2rec.errors import ArtifactError
 from g2rec.report import write_report
+from g2rec.report._plots import _read_series
 
 VOID = {"meta", "path", "use", "circle", "rect", "br", "link", "image"}
 
@@ -28,10 +29,14 @@ def run(tmp_path: Path) -> Path:
     folder = tmp_path / "run"
     make_bundle().save(folder / "bundle")
     stage = folder / "encoder"
-    (stage / "logs" / "csv").mkdir(parents=True)
+    for session in ("version_0", "version_1"):
+        (stage / "logs" / "csv" / session).mkdir(parents=True)
     (stage / "stage.json").write_text(json.dumps({"key": "k", "line": "12 users & 30 items", "seconds": 2.0}))
-    (stage / "logs" / "csv" / "metrics.csv").write_text(
-        "epoch,step,train_loss,validation_ndcg@10\n0,1,2.5,\n0,1,,0.1\n1,2,2.0,\n1,2,,0.2\n"
+    (stage / "logs" / "csv" / "version_0" / "metrics.csv").write_text(
+        "epoch,step,train_loss,val_ndcg@10\n0,1,2.5,\n0,1,,0.1\n1,2,2.0,\n"
+    )
+    (stage / "logs" / "csv" / "version_1" / "metrics.csv").write_text(
+        "epoch,step,train_loss,val_ndcg@10\n1,2,1.5,0.2\n"
     )
     metrics = {
         "recipe": "toy",
@@ -116,3 +121,9 @@ def test_a_metric_that_is_missing_is_named(run: Path) -> None:
     (run / "metrics.json").write_text(json.dumps(metrics))
     with pytest.raises(ArtifactError, match=r"metrics.json lacks 'masked'; run `g2rec evaluate` on it again"):
         write_report(run)
+
+
+def test_a_resumed_fit_is_one_curve(run: Path) -> None:
+    logs = sorted((run / "encoder" / "logs").rglob("metrics.csv"))
+    epochs, losses = _read_series(logs)["train_loss"]
+    assert (epochs.tolist(), losses.tolist()) == ([0, 1], [2.5, 1.5])
