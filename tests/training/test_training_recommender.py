@@ -100,7 +100,6 @@ def test_transitions_by_hand() -> None:
     start, end = int(row.indptr[0]), int(row.indptr[1])
     by_item = dict(zip(row.indices[start:end].tolist(), row.values[start:end].tolist(), strict=True))
     assert set(by_item) == {1, 2, 3}  # the three that follow item 0 within the window, never those before
-    assert sum(by_item.values()) == pytest.approx(1.0)
     assert by_item[1] > by_item[2] > by_item[3]
 
 
