@@ -1,16 +1,24 @@
 """Fit an encoder and its interest prototypes together, on links and co-engagement."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import lightning as L
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from g2rec.artifacts import derive_seed
-from g2rec.encoders import EncoderConfig, GraphEncoder, NodeEmbeddings, drop_items, link_loss
+from g2rec.artifacts import Folder, derive_seed, open_folder, save_folder
+from g2rec.encoders import (
+    EncoderConfig,
+    GraphEncoder,
+    NodeEmbeddings,
+    drop_items,
+    link_loss,
+    load_encoder,
+)
 from g2rec.errors import ConfigError, DataError
 from g2rec.graph import CoEngagementGraph, InteractionGraph
 from g2rec.interactions import Interactions
@@ -101,14 +109,47 @@ class FittedEncoder:
 
     encoder: GraphEncoder
     """On the CPU, in evaluation mode."""
-    head: PrototypeHead
-    """Gives new items their memberships."""
+    head: PrototypeHead | None
+    """Gives new items their memberships; None where the memberships are free."""
     embeddings: NodeEmbeddings
     """Of all users and items, from all their training neighbours."""
     prototypes: InterestPrototypes
     """Vectors and memberships."""
-    report: FitReport
-    """Epochs and seconds."""
+    report: FitReport | None = None
+    """Epochs and seconds; None where it was loaded."""
+
+    def save(self, path: Path, *, made_from: Mapping[str, str] | None = None) -> Folder:
+        """Write the parts as folders of one folder, and last the folder that makes it whole."""
+        hashes = {
+            "encoder": self.encoder.save(path / "encoder", made_from=made_from).content_hash,
+            "embeddings": self.embeddings.save(path / "embeddings", made_from=made_from).content_hash,
+            "prototypes": self.prototypes.save(path / "prototypes", made_from=made_from).content_hash,
+        }
+        head = self.head
+        return save_folder(
+            path / "fitted",
+            "fitted_encoder",
+            tensors={} if head is None else {"head": head.state_dict()},
+            config=None if head is None else head.config,
+            made_from=hashes,
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            ArtifactError: If a part is missing or damaged.
+        """
+        folder = open_folder(path / "fitted", "fitted_encoder")
+        embeddings = NodeEmbeddings.load(path / "embeddings")
+        head = None
+        if folder.has("head.safetensors"):
+            settings = {key: value for key, value in folder.manifest["config"].items() if key != "type"}
+            head = GraphHeadConfig(**settings).build(embeddings.items.shape[1]).eval()
+            head.load_state_dict(folder.tensors("head"))
+        prototypes = InterestPrototypes.load(path / "prototypes")
+        return cls(load_encoder(path / "encoder"), head, embeddings, prototypes)
 
 
 class EncoderModule(L.LightningModule):

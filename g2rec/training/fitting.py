@@ -140,10 +140,12 @@ def fit(
     resume = checkpoints.last if checkpoints.last.exists() else None
     if resume is not None:
         logger.info("%s: resuming from %s", name, resume)
+    module.train()  # parts that an earlier stage fitted come in evaluation mode
     with _quiet():
-        trainer.fit(module, train, validation, ckpt_path=resume, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+        try:
+            trainer.fit(module, train, validation, ckpt_path=resume, weights_only=True)
+        except SystemExit:  # what Lightning makes of Ctrl-C
+            raise KeyboardInterrupt from None
     if monitor is not None and checkpoints.best.exists():
         state = torch.load(checkpoints.best, map_location="cpu", weights_only=True)
         module.load_state_dict(state)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -38,6 +38,7 @@ from g2rec.training.run_config import BaselineName, RunConfig
 from g2rec.training.stages import StageRecord, read_record, run_stage
 from g2rec.training.tokenizer import fit_tokenizer
 
+T = TypeVar("T")
 _ROOM_VERSION = 1
 """Part of every stage's key; raised when a stage's result changes for the same settings."""
 
@@ -158,7 +159,7 @@ class Run:
                 )
                 fitted = dataclasses.replace(fitted, head=None, prototypes=free)
             made_from = self._hashes("interactions/interactions", "graph/bipartite", "graph/coengagement")
-            fitted.save(path / "fitted", made_from=made_from)
+            fitted.save(path, made_from=made_from)
             return fitted
 
         def line(fitted: FittedEncoder) -> str:
@@ -172,10 +173,10 @@ class Run:
 
         return self._stage(
             "encoder",
-            [config.encoder, config.prototypes, config.encoder_fit, config.seed,
+            [config.encoder, config.links, config.prototypes, config.encoder_fit, config.seed,
              self._hashes("graph/bipartite", "graph/coengagement")],
             make=make,
-            load=lambda: FittedEncoder.load(path / "fitted"),
+            load=lambda: FittedEncoder.load(path),
             line=line,
         )  # fmt: skip
 
@@ -245,8 +246,9 @@ class Run:
         counts = torch.from_numpy(np.bincount(log.train_events().item_index, minlength=log.num_items))
         models: dict[str, Any] = {}
         ranks: dict[str, TargetRanks] = {}
-        for name in [*self.config.baselines, "g2rec"]:
-            model = self.recommender if name == "g2rec" else self.baseline(name)  # type: ignore[arg-type]
+        ours = self.recommender
+        fitted: dict[str, Recommender] = {name: self.baseline(name) for name in self.config.baselines}
+        for name, model in {**fitted, "g2rec": ours}.items():
             title = TITLES[name]
             ranks[title] = self._ranks(name, model)
             report = summarize(
@@ -324,7 +326,7 @@ class Run:
             )
 
         key = [settings, config.tokenizer_fit, config.joint if with_graph else None, config.seed, made_from]
-        return self._stage(name, key, make=make, load=load, line=line)  # type: ignore[no-any-return]
+        return self._stage(name, key, make=make, load=load, line=line)
 
     def _ranks(self, name: str, model: Recommender) -> TargetRanks:
         """Where each test user's target stands; remembered, for comparing models user by user."""
@@ -359,7 +361,15 @@ class Run:
             ),
         )
 
-    def _stage(self, name: str, key: list[Any], **work: Any) -> Any:
+    def _stage(
+        self,
+        name: str,
+        key: list[Any],
+        *,
+        make: Callable[[], T],
+        load: Callable[[], T],
+        line: Callable[[T], str],
+    ) -> T:
         digest = fingerprint(_ROOM_VERSION, name, *key)
         folder = self.folder / name
         if self.build is not None and name.split("/")[0] not in self.build:
@@ -368,7 +378,7 @@ class Run:
                 state = "is missing" if record is None else "was made with other settings or data"
                 command = STAGE_COMMANDS[name.split("/")[0]]
                 raise ArtifactError(f"the stage {name} of {self.folder} {state}; run g2rec {command} first")
-        return run_stage(folder, digest, announce=self.announce, **work)
+        return run_stage(folder, name, digest, make=make, load=load, line=line, announce=self.announce)
 
     def _hashes(self, *paths: str) -> dict[str, str]:
         """Content hashes of artefacts of this run, making sure that their stage is done."""

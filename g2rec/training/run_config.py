@@ -9,6 +9,7 @@ from g2rec.interactions import InteractionsConfig
 from g2rec.prototypes import GraphHeadConfig, ModularityConfig
 from g2rec.recommenders import G2RecConfig, LightGCNRecommenderConfig, SASRecConfig
 from g2rec.tokenizers import RQKMeansConfig, RQVAEConfig
+from g2rec.training.encoder import LinkConfig
 from g2rec.training.fitting import FitConfig
 from g2rec.training.tokenizer import JointMode
 
@@ -41,6 +42,8 @@ class RunConfig:
     """The item-item graph; the recipe's settings if null."""
     encoder: LightGCNConfig | GraphSAGEConfig = field(default_factory=LightGCNConfig)
     """The graph encoder."""
+    links: LinkConfig = field(default_factory=LinkConfig)
+    """What a training step of the encoder samples."""
     prototypes: GraphHeadConfig | ModularityConfig = field(default_factory=GraphHeadConfig)
     """The interest prototypes: a head on the encoder, or the paper's free memberships."""
     encoder_fit: FitConfig = field(default_factory=FitConfig)

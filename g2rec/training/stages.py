@@ -38,6 +38,7 @@ class StageRecord:
 
 def run_stage(
     folder: Path,
+    name: str,
     key: str,
     *,
     make: Callable[[], T],
@@ -48,7 +49,8 @@ def run_stage(
     """Load the stage in ``folder`` if it was made from the same inputs, or make it.
 
     Args:
-        folder: The stage's own folder; its name is the stage's name.
+        folder: The stage's own folder.
+        name: What people see, such as ``baselines/sasrec``.
         key: Hash of the settings and of the content of what the stage takes.
         make: Does the work and saves the result below ``folder``.
         load: Reads the result.
@@ -62,15 +64,16 @@ def run_stage(
         except ArtifactError as error:
             logger.warning("%s; making it again", error)
         else:
-            announce(StageRecord(folder.name, key, remembered.line, remembered.seconds, reused=True))
+            announce(StageRecord(name, key, remembered.line, remembered.seconds, reused=True))
             return result
     (folder / "stage.json").unlink(missing_ok=True)
     _sweep(folder)
     start_or_resume(folder, key)
     clock = time.monotonic()
     result = make()
-    record = StageRecord(folder.name, key, line(result), time.monotonic() - clock)
-    write_json(folder / "stage.json", {"key": key, "line": record.line, "seconds": record.seconds})
+    record = StageRecord(name, key, line(result), time.monotonic() - clock)
+    known = {"name": name, "key": key, "line": record.line, "seconds": record.seconds}
+    write_json(folder / "stage.json", known)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     announce(record)
     return result
@@ -83,7 +86,7 @@ def read_record(folder: Path) -> StageRecord | None:
         return None
     try:
         known: dict[str, Any] = read_json(file)
-        return StageRecord(folder.name, known["key"], known["line"], known["seconds"], reused=True)
+        return StageRecord(known["name"], known["key"], known["line"], known["seconds"], reused=True)
     except (ArtifactError, KeyError, TypeError):
         return None
 

@@ -1,0 +1,141 @@
+"""Every mistake that a user can make is one sentence on stderr and exit code 2, with nothing half-written."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from g2rec.cli import main
+
+TINY = """
+encoder: {class_path: LightGCNConfig, init_args: {embedding_dim: 16, num_layers: 2}}
+prototypes: {class_path: GraphHeadConfig, init_args: {num_prototypes: 5, nonzeros: 2}}
+encoder_fit: {epochs: 2, batch_size: 256}
+tokenizer: {class_path: RQVAEConfig, init_args: {num_levels: 2, codebook_size: 16, latent_dim: 8, hidden_dims: [32]}}
+tokenizer_fit: {epochs: 2, batch_size: 64}
+recommender:
+  transformer: {embedding_dim: 16, num_layers: 1, num_heads: 2, max_len: 12}
+recommender_fit: {epochs: 2, batch_size: 64}
+baselines: [popularity, sasrec]
+sasrec: {transformer: {embedding_dim: 16, num_layers: 1, num_heads: 2, max_len: 12}}
+sasrec_fit: {epochs: 2, batch_size: 64}
+"""
+EVENTS = {"user": [1, 1, 1, 2, 2, 2], "item": [1, 2, 3, 1, 2, 3], "ts": [1, 2, 3, 4, 5, 6]}
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Each test has a working directory and a cache of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("G2REC_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Run a command that must fail; give its one line."""
+    assert main(list(arguments)) == 2
+    message = capsys.readouterr().err.strip()
+    assert message.startswith("g2rec: ")
+    assert "\n" not in message
+    assert "Traceback" not in message
+    return message
+
+
+def write_events(**columns: list) -> None:
+    pq.write_table(pa.table({**EVENTS, **columns}), "events.parquet")
+
+
+IMPORT = ("data", "import", "events.parquet", "--user", "user", "--item", "item", "--time", "ts")
+
+
+def test_missing_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "events.parquet" in refused(capsys, *IMPORT)
+
+
+def test_missing_column(capsys: pytest.CaptureFixture[str]) -> None:
+    write_events()
+    message = refused(capsys, *IMPORT[:-1], "when")
+    assert "when" in message and "ts" in message
+
+
+def test_text_in_a_time_column_names_the_row(capsys: pytest.CaptureFixture[str]) -> None:
+    write_events(ts=["1", "2", "soon", "4", "5", "6"])
+    message = refused(capsys, *IMPORT)
+    assert "soon" in message and "row" in message
+
+
+@pytest.mark.parametrize("column", ["user", "item", "ts"])
+def test_null_and_nan(capsys: pytest.CaptureFixture[str], column: str) -> None:
+    write_events(**{column: [1, 2, None, 4, 5, 6]})
+    assert column in refused(capsys, *IMPORT)
+    write_events(**{column: [1.0, 2.0, float("nan"), 4.0, 5.0, 6.0]})
+    assert column in refused(capsys, *IMPORT)
+
+
+def test_negative_time(capsys: pytest.CaptureFixture[str]) -> None:
+    write_events(ts=[1, 2, -3, 4, 5, 6])
+    assert "-3" in refused(capsys, *IMPORT)
+
+
+def test_truncated_parquet(capsys: pytest.CaptureFixture[str]) -> None:
+    write_events()
+    file = Path("events.parquet")
+    file.write_bytes(file.read_bytes()[:-30])
+    assert "events.parquet" in refused(capsys, *IMPORT)
+
+
+def test_a_refused_import_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    write_events(ts=[1, 2, -3, 4, 5, 6])
+    refused(capsys, *IMPORT)
+    assert not Path("graphs").exists()
+    assert not list(Path("cache").rglob("*.parquet"))
+
+
+def test_unknown_recipe_names_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "ml-100k" in refused(capsys, "run", "movielens")
+
+
+def test_recipe_with_an_unknown_key(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mine.yaml").write_text("name: mine\ntitle: t\nlicence: l\nsources: []\nfilter: {}\n")
+    assert "filter" in refused(capsys, "run", "mine.yaml")
+
+
+def test_empty_after_filtering(capsys: pytest.CaptureFixture[str]) -> None:
+    write_events()
+    assert main(list(IMPORT)) == 0
+    capsys.readouterr()
+    recipe = Path("graphs/events.yaml")
+    recipe.write_text(recipe.read_text() + "\nfilters: {min_user_events: 50, min_item_events: 50}\n")
+    assert "filter" in refused(capsys, "run", "events")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["run", "synthetic", "--sedd", "1"], "sedd"),
+        (["run", "synthetic", "--seed", "one"], "seed"),
+        (["run", "synthetic", "--config", "nowhere.yaml"], "nowhere"),
+        (["run", "synthetic", "--interactions.split", "random"], "split"),
+        (["runn"], "runn"),
+        (["graph", "biuld"], "biuld"),
+        (["encoder", "fit", "nowhere"], "graph build"),
+        (["recommend", "nowhere", "--user", "1"], "nowhere"),
+        (["report", "nowhere"], "nowhere"),
+        (["data", "get", "nothing"], "nothing"),
+    ],
+)
+def test_bad_arguments(capsys: pytest.CaptureFixture[str], arguments: list[str], says: str) -> None:
+    assert says in refused(capsys, *arguments)
+
+
+def test_settings_file_with_an_unknown_key(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("bad.yaml").write_text("recomender: {}\n")
+    assert "recomender" in refused(capsys, "run", "synthetic", "--config", "bad.yaml")
+
+
+def test_a_later_stage_asks_for_the_earlier_one(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("tiny.yaml").write_text(TINY)
+    assert main(["graph", "build", "synthetic", "--config", "tiny.yaml", "--out", "r"]) == 0
+    capsys.readouterr()
+    assert "g2rec encoder fit" in refused(capsys, "tokenizer", "fit", "r")
