@@ -5,6 +5,9 @@ import torch.nn.functional as F
 
 from g2rec.shapes import Float, Int, Tensor
 
+_MASKED = -1e9
+"""Logit of a masked negative; finite, for a row whose negatives are all masked still has a gradient."""
+
 
 def link_loss(
     users: Float[Tensor, "B D"],
@@ -16,6 +19,7 @@ def link_loss(
     negative_log_q: Float[Tensor, " K"],
     *,
     temperature: float = 0.1,
+    num_in_batch: int | None = None,
 ) -> Float[Tensor, ""]:
     """Sampled softmax with logQ correction over in-batch and drawn negatives, in nats.
 
@@ -33,12 +37,16 @@ def link_loss(
         negative_index: The drawn items.
         negative_log_q: Log probability of each draw.
         temperature: Dimensionless, > 0; lower is sharper.
+        num_in_batch: How many of the positives, the first ones, are negatives of the others; None takes
+            all, and a step then costs B^2.
     """
     users, items, negatives = (F.normalize(x, dim=1) for x in (users, items, negatives))
-    batch = users @ items.T / temperature - log_q
-    same = item_index.unsqueeze(1) == item_index
-    same.fill_diagonal_(False)
-    drawn = users @ negatives.T / temperature - negative_log_q
-    hit = item_index.unsqueeze(1) == negative_index
-    logits = torch.cat((batch.masked_fill(same, -torch.inf), drawn.masked_fill(hit, -torch.inf)), dim=1)
-    return F.cross_entropy(logits, torch.arange(len(users), device=users.device))
+    others = slice(num_in_batch)
+    candidates = torch.cat((items[others], negatives)) / temperature
+    index = torch.cat((item_index[others], negative_index))
+    correction = torch.cat((log_q[others], negative_log_q))
+    logits = torch.addmm(-correction, users, candidates.T)
+    logits = logits.masked_fill(item_index.unsqueeze(1) == index, _MASKED)
+    positive = (users * items).sum(dim=1) / temperature - log_q
+    # -log softmax of the positive among itself and the rest: log(1 + exp(rest - positive))
+    return F.softplus(logits.logsumexp(dim=1) - positive).mean()

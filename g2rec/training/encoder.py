@@ -41,8 +41,10 @@ class LinkConfig:
 
     fanouts: tuple[int, ...] = (10, 5)
     """Neighbours drawn per node in each hop; one number a layer."""
-    num_negatives: int = 512
+    num_negatives: int = 256
     """Items drawn by popularity as negatives, beside those of the batch."""
+    num_in_batch: int = 256
+    """Positives of a batch that are negatives of its other users."""
     negative_power: float = 0.75
     """Popularity is raised to this for the drawn negatives."""
     temperature: float = 0.1
@@ -61,11 +63,9 @@ class LinkConfig:
                 f"fanouts needs one number per layer, {num_layers}, got {len(self.fanouts)}; "
                 "change one of them"
             )
-        if self.num_edges < 2 or self.num_negatives < 1:
-            raise ConfigError(
-                f"num_edges must be at least 2 and num_negatives at least 1, got {self.num_edges} and "
-                f"{self.num_negatives}; raise them"
-            )
+        for name, least in (("num_edges", 2), ("num_negatives", 1), ("num_in_batch", 0)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name} must be at least {least}, got {getattr(self, name)}; raise it")
         if not 0 <= self.item_dropout < 1:
             raise ConfigError(f"item_dropout must lie in [0, 1), got {self.item_dropout}; 0.15 is usual")
         if not self.temperature > 0:
@@ -200,6 +200,7 @@ class EncoderModule(L.LightningModule):
             batch.negatives,
             batch.negative_log_q,
             temperature=self.link_config.temperature,
+            num_in_batch=self.link_config.num_in_batch,
         )
         self.log("train_link", loss, on_step=False, on_epoch=True, batch_size=1)
         if self.current_epoch >= self.start_epoch and rest == num_edges:
