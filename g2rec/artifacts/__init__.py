@@ -2,12 +2,13 @@
 
 from g2rec.artifacts._fingerprint import derive_seed, fingerprint, to_plain
 from g2rec.artifacts._folder import FORMAT_VERSION, Folder, open_folder, save_folder
-from g2rec.artifacts._io import hash_file, read_json, replace_path, write_json
+from g2rec.artifacts._io import disk_error, hash_file, read_json, replace_path, write_json
 
 __all__ = [
     "FORMAT_VERSION",
     "Folder",
     "derive_seed",
+    "disk_error",
     "fingerprint",
     "hash_file",
     "open_folder",

@@ -49,8 +49,8 @@ def check(name: str, mirror: Path | None = None) -> None:
 
 def import_log(
     events: Path,
-    user: str,
-    item: str,
+    user: str = "user",
+    item: str = "item",
     time: str | None = None,
     items: Path | None = None,
     title: str | None = None,

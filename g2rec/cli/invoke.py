@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 
 import jsonargparse
 
-from g2rec.cli.settings import resolve_preset, with_known_settings
+from g2rec.cli.settings import check_settings_files, resolve_preset, with_known_settings
 from g2rec.errors import G2RecError
 
 _INTERRUPTED = 130
@@ -27,7 +27,9 @@ def invoke(words: tuple[str, ...], function: str, arguments: list[str]) -> int:
         module, name = function.split(":")
         call = getattr(import_module(f"g2rec.cli.{module}"), name)
         parser = _parser(words, call)
-        values = parser.parse_args(with_known_settings(resolve_preset(arguments)))
+        settled = with_known_settings(resolve_preset(arguments))
+        check_settings_files(settled, _settings_type(call))
+        values = parser.parse_args(settled)
         call(**_keywords(call, parser.instantiate(values)))
     except KeyboardInterrupt:
         print("\ng2rec: interrupted; the same command resumes where it stopped", file=sys.stderr)
@@ -64,7 +66,10 @@ def _parser(words: tuple[str, ...], call: Callable[..., None]) -> jsonargparse.A
     """A parser of the function's arguments; a parameter ``settings`` spreads its fields at the top level."""
     jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = jsonargparse.ArgumentParser(
-        prog=f"g2rec {' '.join(words)}", description=inspect.getdoc(call), exit_on_error=False
+        prog=f"g2rec {' '.join(words)}",
+        description=inspect.getdoc(call),
+        exit_on_error=False,
+        allow_abbrev=False,
     )
     settings = _settings_type(call)
     if settings is not None:
@@ -79,7 +84,8 @@ def _settings_type(call: Callable[..., None]) -> type | None:
 
 
 def _keywords(call: Callable[..., None], values: Any) -> dict[str, Any]:
-    given = {key: value for key, value in vars(values).items() if key != "config"}
+    # jsonargparse marks a name that its namespace uses itself, such as items, with a zero-width space
+    given = {key.lstrip("\u200b"): value for key, value in vars(values).items() if key != "config"}
     settings = _settings_type(call)
     if settings is None:
         return given

@@ -39,6 +39,37 @@ def with_known_settings(arguments: list[str]) -> list[str]:
     return arguments
 
 
+def check_settings_files(arguments: list[str], settings: type | None) -> None:
+    """Refuse a settings file with a key that there is not; an empty section would pass unseen otherwise.
+
+    Raises:
+        ConfigError: If a file is no YAML mapping or has an unknown key at its top.
+    """
+    if settings is None:
+        return
+    known = [field.name for field in dataclasses.fields(settings)]
+    words = [*arguments, ""]
+    named = [word.partition("=")[2] or words[at + 1] for at, word in enumerate(arguments) if _is_config(word)]
+    for path in map(Path, named):
+        if not path.is_file():
+            continue  # the parser says so
+        try:
+            held = yaml.safe_load(path.read_text()) or {}
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path} is not valid YAML ({error}); mend it") from None
+        if not isinstance(held, dict):
+            raise ConfigError(
+                f"expected settings by name in {path}, got a {type(held).__name__}; see --print_config"
+            )
+        unknown = [str(key) for key in held if key not in known]
+        if unknown:
+            raise ConfigError(f"{path} has the unknown key {unknown[0]}; known keys are {', '.join(known)}")
+
+
+def _is_config(word: str) -> bool:
+    return word.partition("=")[0] == "--config"
+
+
 def preset_path(name: str) -> Path:
     """The file of a shipped preset, such as ``quickstart`` or ``amazon-beauty``.
 

@@ -11,7 +11,7 @@ import math
 import shutil
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from g2rec.artifacts import derive_seed, read_json, replace_path, write_json
+from g2rec.artifacts import derive_seed, disk_error, read_json, replace_path, write_json
 from g2rec.errors import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -290,9 +290,7 @@ class _Checkpoints(L.Callback):
         now = time.monotonic()
         self.seconds += now - self._clock
         self._clock = now
-        temporary = self.last.with_suffix(".tmp")
-        trainer.save_checkpoint(temporary, weights_only=False)
-        replace_path(temporary, self.last)
+        self._write(self.last, lambda file: trainer.save_checkpoint(file, weights_only=False))
         self._stop_if_stalled(trainer)
 
     def _judge(self, trainer: L.Trainer, module: L.LightningModule, score: float) -> None:
@@ -300,9 +298,19 @@ class _Checkpoints(L.Callback):
             self.stalled += 1
             return
         self.best_score, self.best_epoch, self.stalled = score, trainer.current_epoch, 0
-        temporary = self.best.with_suffix(".tmp")
-        torch.save(module.state_dict(), temporary)
-        replace_path(temporary, self.best)
+        self._write(self.best, lambda file: torch.save(module.state_dict(), file))
+
+    @staticmethod
+    def _write(path: Path, write: Callable[[Path], None]) -> None:
+        """Write a file whole or not at all; torch reports a full disk as a RuntimeError."""
+        temporary = path.with_suffix(".tmp")
+        try:
+            write(temporary)
+            replace_path(temporary, path)
+        except (OSError, RuntimeError) as error:
+            temporary.unlink(missing_ok=True)
+            reason = error if isinstance(error, OSError) else OSError(None, "the disk may be full")
+            raise disk_error(path, reason) from error
 
     def _stop_if_stalled(self, trainer: L.Trainer) -> None:
         if self.patience and self.stalled >= self.patience:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from g2rec.artifacts import fingerprint, open_folder, read_json, save_folder, write_json
+from g2rec.artifacts import fingerprint, hash_file, open_folder, read_json, save_folder, write_json
 from g2rec.bundle import Bundle
 from g2rec.encoders import NodeEmbeddings
 from g2rec.errors import ArtifactError
@@ -389,12 +389,12 @@ class Run:
         return {path: str(read_json(self.folder / path / "manifest.json")["content_hash"]) for path in paths}
 
     def _files(self) -> Any:
-        """What identifies the data: local files by size and time; what is downloaded is held to its hash."""
+        """Hashes of local files; what is downloaded is held to its hash anyway."""
         local = [source.folder for source in self.recipe.sources if source.folder]
         if self.mirror is None and not local:
             return None
         fetched = fetch(self.recipe, mirror=self.mirror)
-        return {role: [f.stat().st_size, f.stat().st_mtime_ns] for role, f in fetched.files.items()}
+        return {role: hash_file(path) for role, path in fetched.files.items()}
 
     def _baseline_settings(self, name: str) -> Any:
         config = self.config

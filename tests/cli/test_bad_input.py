@@ -5,22 +5,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from toy_run import TINY, TOY
 
 from g2rec.cli import main
 
-TINY = """
-encoder: {class_path: LightGCNConfig, init_args: {embedding_dim: 16, num_layers: 2}}
-prototypes: {class_path: GraphHeadConfig, init_args: {num_prototypes: 5, nonzeros: 2}}
-encoder_fit: {epochs: 2, batch_size: 256}
-tokenizer: {class_path: RQVAEConfig, init_args: {num_levels: 2, codebook_size: 16, latent_dim: 8, hidden_dims: [32]}}
-tokenizer_fit: {epochs: 2, batch_size: 64}
-recommender:
-  transformer: {embedding_dim: 16, num_layers: 1, num_heads: 2, max_len: 12}
-recommender_fit: {epochs: 2, batch_size: 64}
-baselines: [popularity, sasrec]
-sasrec: {transformer: {embedding_dim: 16, num_layers: 1, num_heads: 2, max_len: 12}}
-sasrec_fit: {epochs: 2, batch_size: 64}
-"""
 EVENTS = {"user": [1, 1, 1, 2, 2, 2], "item": [1, 2, 3, 1, 2, 3], "ts": [1, 2, 3, 4, 5, 6]}
 
 
@@ -136,6 +124,7 @@ def test_settings_file_with_an_unknown_key(capsys: pytest.CaptureFixture[str]) -
 
 def test_a_later_stage_asks_for_the_earlier_one(capsys: pytest.CaptureFixture[str]) -> None:
     Path("tiny.yaml").write_text(TINY)
-    assert main(["graph", "build", "synthetic", "--config", "tiny.yaml", "--out", "r"]) == 0
+    Path("toy.yaml").write_text(TOY)
+    assert main(["graph", "build", "toy.yaml", "--config", "tiny.yaml", "--out", "r"]) == 0
     capsys.readouterr()
     assert "g2rec encoder fit" in refused(capsys, "tokenizer", "fit", "r")
