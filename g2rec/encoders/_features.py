@@ -54,15 +54,19 @@ class NodeFeatures(nn.Module):
                 f"the encoder was built for content of {self.content_dim} features, got {width}; "
                 "pass the content it was fitted with"
             )
-        is_item = nodes >= self.num_users
-        item = (nodes - self.num_users).clamp_min(0)
-        x = self.item(item)
+        rows = torch.nonzero(nodes >= self.num_users).squeeze(1)
+        item = nodes[rows] - self.num_users
+        known = self.item(item)
         if dropped is not None:
-            x = x * ~dropped[item].unsqueeze(1)
+            known = known * ~dropped[item].unsqueeze(1)
         if self.content is not None and content is not None:
-            x = x + self.content(content[item])
-        users = 0.0 if self.user is None else self.user(nodes.clamp_max(self.num_users - 1))
-        return torch.where(is_item.unsqueeze(1), x, users)
+            known = known + self.content(content[item])
+        users: Tensor
+        if self.user is None:
+            users = known.new_zeros(len(nodes), self.embedding_dim)
+        else:
+            users = self.user(nodes.clamp_max(self.num_users - 1)).to(known.dtype)
+        return users.index_copy(0, rows, known)
 
 
 def drop_items(num_items: int, rate: float, *, seed: int, key: tuple[int, int]) -> Bool[Tensor, " I"]:

@@ -87,6 +87,30 @@ def test_link_loss_by_hand():
     assert float(loss) == pytest.approx(float(np.log(1 + np.exp(-1))), rel=1e-5)  # item 5 is masked
 
 
+def test_link_loss_with_fewer_negatives_of_the_batch():
+    generator = torch.Generator().manual_seed(0)
+    users, items, drawn = (torch.randn(size, 4, generator=generator) for size in (6, 6, 3))
+    index, log_q, none = torch.arange(6), torch.rand(6, generator=generator), torch.zeros(3)
+
+    def loss(count):
+        known = torch.tensor([7, 8, 9])
+        return link_loss(users, items, index, log_q, drawn, known, none, num_in_batch=count)
+
+    unit = [torch.nn.functional.normalize(x, dim=1) for x in (users, items, drawn)]
+    logits = torch.cat((unit[0] @ unit[1].T / 0.1 - log_q, unit[0] @ unit[2].T / 0.1), dim=1)
+    torch.testing.assert_close(loss(None), torch.nn.functional.cross_entropy(logits, index))
+    torch.testing.assert_close(loss(6), loss(None))
+    assert float(loss(0)) < float(loss(2)) < float(loss(6))
+
+
+def test_link_loss_where_every_negative_is_masked():
+    user = torch.randn(1, 4, requires_grad=True)
+    item, zero = torch.ones(1, 4), torch.zeros(1)
+    loss = link_loss(user, item, torch.tensor([2]), zero, item, torch.tensor([2]), zero)
+    loss.backward()
+    assert loss.item() == 0 and torch.equal(user.grad, torch.zeros(1, 4))
+
+
 def test_embeddings_save_and_load(tmp_path):
     made = NodeEmbeddings(np.ones((2, 3), np.float32), np.zeros((4, 3), np.float32))
     made.save(tmp_path / "e")

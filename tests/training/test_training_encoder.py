@@ -9,7 +9,7 @@ from g2rec.graph import build_coengagement, build_graph
 from g2rec.interactions import Interactions
 from g2rec.prototypes import GraphHeadConfig
 from g2rec.training import FitConfig
-from g2rec.training.encoder import LinkConfig, encoder_loader, fit_encoder
+from g2rec.training.encoder import EncoderModule, LinkConfig, encoder_loader, fit_encoder
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +50,27 @@ def test_two_audiences_become_two_prototypes_and_runs_repeat(log, tmp_path):
     assert len(set(found[:10])) == len(set(found[10:])) == 1 and found[0] != found[10]
     np.testing.assert_array_equal(first.embeddings.items, again.embeddings.items)
     np.testing.assert_array_equal(first.prototypes.weights, again.prototypes.weights)
+
+
+@pytest.mark.parametrize("done", [1, 2, 3])
+def test_a_resumed_fit_is_the_whole_one(log, tmp_path, monkeypatch, done):
+    """Cut off before, at and after the epoch in which k-means starts the prototypes."""
+    whole = fitted(log, tmp_path / "whole")
+
+    def cut(module):
+        if module.current_epoch == done:
+            raise RuntimeError("cut off")
+        start(module)
+
+    start = EncoderModule.on_train_epoch_start
+    monkeypatch.setattr(EncoderModule, "on_train_epoch_start", cut)
+    with pytest.raises(RuntimeError, match="cut off"):
+        fitted(log, tmp_path / "cut")
+    monkeypatch.undo()
+    resumed = fitted(log, tmp_path / "cut")
+    np.testing.assert_array_equal(resumed.embeddings.items, whole.embeddings.items)
+    np.testing.assert_array_equal(resumed.prototypes.vectors, whole.prototypes.vectors)
+    np.testing.assert_array_equal(resumed.prototypes.weights, whole.prototypes.weights)
 
 
 def test_a_batch_does_not_see_its_own_edges(log):
