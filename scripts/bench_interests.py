@@ -4,8 +4,8 @@
 
 AMI is the adjusted mutual information of each item's strongest prototype with its planted dominant interest,
 over items with at least 20 training events. The probe is supervised: a logistic regression on the content,
-five-fold cross-validated, its penalty the best of .03 to 10 at noise .3. Seconds are of CPU time and include what each method needs (k-means and the graph
-head share one fit of the encoder).
+five-fold cross-validated, its penalty the best of .03 to 10 at noise .3. Seconds are of CPU time; k-means
+and the graph head share one fit of the encoder, counted to the head.
 """
 
 import dataclasses

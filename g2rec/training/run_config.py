@@ -46,8 +46,8 @@ class RunConfig:
     """What a training step of the encoder samples."""
     prototypes: GraphHeadConfig | ModularityConfig = field(default_factory=GraphHeadConfig)
     """The interest prototypes: a head on the encoder, or the paper's free memberships."""
-    encoder_fit: FitConfig = field(default_factory=FitConfig)
-    """Training of encoder and prototypes."""
+    encoder_fit: FitConfig = FitConfig(epochs=10, batch_size=2048, learning_rate=5e-3)
+    """Training of encoder and prototypes; a row is a training event."""
     tokenizer: RQVAEConfig | RQKMeansConfig = field(default_factory=RQVAEConfig)
     """The semantic tokenizer."""
     tokenizer_fit: FitConfig = field(default_factory=FitConfig)

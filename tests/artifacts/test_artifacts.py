@@ -76,7 +76,7 @@ def test_edited_manifest_is_refused(tmp_path: Path) -> None:
 
 def test_other_kind_is_refused(tmp_path: Path) -> None:
     save(tmp_path / "f")
-    with pytest.raises(ArtifactError, match="expected a graph folder .* found a thing"):
+    with pytest.raises(ArtifactError, match=r"expected a graph folder .* found a thing"):
         open_folder(tmp_path / "f", "graph")
 
 

@@ -31,7 +31,8 @@ def run(tmp_path: Path) -> Path:
     stage = folder / "encoder"
     for session in ("version_0", "version_1"):
         (stage / "logs" / "csv" / session).mkdir(parents=True)
-    (stage / "stage.json").write_text(json.dumps({"key": "k", "line": "12 users & 30 items", "seconds": 2.0}))
+    known = {"name": "encoder", "key": "k", "line": "12 users & 30 items", "seconds": 2.0}
+    (stage / "stage.json").write_text(json.dumps(known))
     (stage / "logs" / "csv" / "version_0" / "metrics.csv").write_text(
         "epoch,step,train_loss,val_ndcg@10\n0,1,2.5,\n0,1,,0.1\n1,2,2.0,\n"
     )

@@ -12,7 +12,7 @@ from g2rec.training import BatchKey, FitConfig, FitReport, batches, fit, optimiz
 ROWS = torch.randn(100, 4, generator=torch.Generator().manual_seed(1))
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -27,7 +27,7 @@ class Sums(L.LightningModule):
 
     def training_step(self, batch: torch.Tensor, index: int) -> torch.Tensor:
         if self.current_epoch == self.die_in_epoch and index == 2:
-            raise Killed
+            raise KilledError
         loss = (self.linear(self.dropout(batch)) - batch.sum(1, keepdim=True)).pow(2).mean()
         self.log("train_loss", loss, on_step=False, on_epoch=True)
         return loss * float("nan") if self.current_epoch == self.nan_in_epoch else loss
@@ -58,7 +58,7 @@ def run(module: Sums, folder: Path, **settings: int) -> FitReport:
 def test_killed_and_resumed_is_undisturbed(tmp_path: Path) -> None:
     whole, cut = Sums(), Sums()
     report = run(whole, tmp_path / "whole")
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         run(Sums(die_in_epoch=5), tmp_path / "cut")
     resumed = run(cut, tmp_path / "cut")
     assert resumed.best_epoch == report.best_epoch
