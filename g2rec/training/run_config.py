@@ -46,7 +46,9 @@ class RunConfig:
     """What a training step of the encoder samples."""
     prototypes: GraphHeadConfig | ModularityConfig = field(default_factory=GraphHeadConfig)
     """The interest prototypes: a head on the encoder, or the paper's free memberships."""
-    encoder_fit: FitConfig = FitConfig(epochs=10, batch_size=2048, learning_rate=5e-3)
+    encoder_fit: FitConfig = field(
+        default_factory=lambda: FitConfig(epochs=10, batch_size=2048, learning_rate=5e-3)
+    )
     """Training of encoder and prototypes; a row is a training event."""
     tokenizer: RQVAEConfig | RQKMeansConfig = field(default_factory=RQVAEConfig)
     """The semantic tokenizer."""
