@@ -27,9 +27,11 @@ def invoke(words: tuple[str, ...], function: str, arguments: list[str]) -> int:
         module, name = function.split(":")
         call = getattr(import_module(f"g2rec.cli.{module}"), name)
         parser = _parser(words, call)
-        settled = with_known_settings(resolve_preset(arguments))
-        check_settings_files(settled, _settings_type(call))
-        values = parser.parse_args(settled)
+        settings = _settings_type(call)
+        if settings is not None:
+            arguments = with_known_settings(resolve_preset(arguments))
+            check_settings_files(arguments, settings)
+        values = parser.parse_args(arguments)
         call(**_keywords(call, parser.instantiate(values)))
     except KeyboardInterrupt:
         print("\ng2rec: interrupted; the same command resumes where it stopped", file=sys.stderr)

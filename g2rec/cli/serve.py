@@ -12,7 +12,7 @@ from g2rec.report import write_report
 def recommend(
     run: Path,
     user: str | None = None,
-    history: tuple[str, ...] | None = None,
+    history: tuple[str | int, ...] | None = None,
     k: int = 10,
     mode: Literal["generative", "dense", "hybrid"] | None = None,
     explain: bool = False,

@@ -39,14 +39,12 @@ def with_known_settings(arguments: list[str]) -> list[str]:
     return arguments
 
 
-def check_settings_files(arguments: list[str], settings: type | None) -> None:
+def check_settings_files(arguments: list[str], settings: type) -> None:
     """Refuse a settings file with a key that there is not; an empty section would pass unseen otherwise.
 
     Raises:
         ConfigError: If a file is no YAML mapping or has an unknown key at its top.
     """
-    if settings is None:
-        return
     known = [field.name for field in dataclasses.fields(settings)]
     words = [*arguments, ""]
     named = [word.partition("=")[2] or words[at + 1] for at, word in enumerate(arguments) if _is_config(word)]
