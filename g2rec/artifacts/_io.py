@@ -47,7 +47,7 @@ def write_json(path: Path, value: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_sibling(path)
     try:
-        temporary.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
+        temporary.write_text(json.dumps(value, indent=2) + "\n")
         replace_path(temporary, path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
