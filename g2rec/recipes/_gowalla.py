@@ -76,7 +76,9 @@ def read_gowalla_snap(files: Mapping[str, Path]) -> Tables:
     events = pa.table({"user": table["user"], "item": table["location"], "time": time})
     # the file runs backwards in time, so its last row is the earliest position
     position = np.arange(len(events), dtype=np.int64)[::-1].copy()
-    places = table.group_by("location").aggregate([("latitude", "first"), ("longitude", "first")])
+    places = table.group_by("location", use_threads=False).aggregate(
+        [("latitude", "first"), ("longitude", "first")]
+    )
     return Tables(
         events.append_column("position", pa.array(position)),
         pa.table(
