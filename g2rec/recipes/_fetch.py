@@ -55,7 +55,7 @@ def fetch(recipe: Recipe, *, mirror: Path | None = None, progress: Progress | No
         try:
             return _fetch_source(recipe, source, progress)
         except DataError as error:
-            logger.warning("%s: %s", recipe.name, error)
+            logger.warning("%s: %s; trying the next source", recipe.name, error)
             failures.append(error)
     damaged = [error for error in failures if not isinstance(error, NetworkError)]
     if damaged:
