@@ -51,12 +51,14 @@ def fetch(recipe: Recipe, *, mirror: Path | None = None, progress: Progress | No
         return _local(mirror / recipe.name)
     failures: list[DataError] = []
     # what is already here comes first, so that a second run does not wait for a source that is away
-    for source in sorted(recipe.sources, key=lambda source: not _is_cached(recipe, source)):
+    sources = sorted(recipe.sources, key=lambda source: not _is_cached(recipe, source))
+    for source in sources:
         try:
             return _fetch_source(recipe, source, progress)
         except DataError as error:
-            logger.warning("%s: %s; trying the next source", recipe.name, error)
             failures.append(error)
+            if len(failures) < len(sources):
+                logger.warning("%s: %s; trying the next source", recipe.name, error)
     damaged = [error for error in failures if not isinstance(error, NetworkError)]
     if damaged:
         raise damaged[0]
