@@ -35,7 +35,7 @@ class ItemKNN(Recommender):
     s_ij = n_ij / (sqrt(n_i n_j) + shrinkage);  score_j = sum_r decay^r s_{x_r j},  x_0 the last item
 
     n_ij counts the users with training events of both, n_i those of i. Deviation: the votes decay with age,
-    which the paper does not have and which never hurt; ``decay=1`` is the paper's.
+    which the paper does not have; ``decay=1`` is the paper's.
 
     Args:
         config: Neighbours and votes.
