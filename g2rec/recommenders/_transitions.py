@@ -49,9 +49,9 @@ class ItemTransitions(Recommender):
     score_j = sum_r decay^r w_{x_r j} / sqrt(sum_k w_{x_r k}),  x_0 the last item
 
     The root lies between raw counts, where popular items outvote rare ones, and probabilities, where an item
-    seen once votes with certainty. Validation set, masked, R@10 / N@10 of raw, root and probabilities: Beauty in
-    file order .1027 / .0651, .1030 / .0659, .0968 / .0619; shuffled ties .0841 / .0511, .0835 / .0505, .0770 /
-    .0459; Toys alike. So raw and root are level, and probabilities lose.
+    seen once votes with certainty. Validation set, masked, R@10 / N@10 of raw, root and probabilities:
+    Beauty in file order .1027 / .0651, .1030 / .0659, .0968 / .0619; shuffled ties .0841 / .0511,
+    .0835 / .0505, .0770 / .0459; Toys alike. So raw and root are level, and probabilities lose.
 
     Args:
         config: Window and votes.
