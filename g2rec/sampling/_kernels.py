@@ -1,173 +1,417 @@
 """The compiled loops of the neighbour sampler; compiled on first use and cached beside this file.
 
-Random numbers are counter-based: the SplitMix64 finaliser (Steele, Lea and Flood 2014) of a key made of
-(seed, epoch, step, hop), the node, and the number of the draw. So they depend on what is sampled, not on
-which thread samples it or when.
+One call samples one batch, on one thread and without the GIL: batches run side by side. Time goes to waiting
+for memory, so rows are handled a few at a time in three steps, each of which asks for the cache lines of the
+next: choose positions (`_choose`), read the neighbours there, number them (`_take`). Numbers are handed out
+by an open-addressing hash table, at most two thirds full, with node and number in one 8-byte slot.
 """
 
 import numba as nb
 import numpy as np
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
-_MIX_2 = np.uint64(0x94D049BB133111EB)
-_TREE = np.uint64(0xD6E8FEB86659FD93)
+from g2rec.sampling._intrinsics import multiply_high, prefetch
+from g2rec.sampling._random import GOLDEN, MIX_1, MIX_2, TREE
+
+_ROWS = 8
+"""Rows in flight: with 8 to 16 neighbours each they fill a core's queue of outstanding cache misses."""
+_CHUNK = 1024
+"""Neighbours in flight where whole rows are taken."""
+_LOW = np.uint64(0xFFFFFFFF)
+_32 = np.uint64(32)
+_ONE = np.uint64(1)
 
 
-@nb.njit(cache=True, inline="always")
-def _mix(x):  # type: ignore[no-untyped-def]
-    x = (x ^ (x >> np.uint64(30))) * _MIX_1
-    x = (x ^ (x >> np.uint64(27))) * _MIX_2
+@nb.njit(inline="always")
+def mix(x):  # type: ignore[no-untyped-def]
+    """The SplitMix64 finaliser."""
+    x = (x ^ (x >> np.uint64(30))) * MIX_1
+    x = (x ^ (x >> np.uint64(27))) * MIX_2
     return x ^ (x >> np.uint64(31))
 
 
-@nb.njit(cache=True, inline="always")
-def _draw(key, counter, size):  # type: ignore[no-untyped-def]
-    """A number in [0, size) from 53 random bits."""
-    bits = _mix(key + np.uint64(counter + 1) * _GOLDEN) >> np.uint64(11)
-    return np.int64(np.float64(bits) * (1.0 / 9007199254740992.0) * size)
+@nb.njit(inline="always")
+def row_key(key, node, tree):  # type: ignore[no-untyped-def]
+    """Key of a row's draws."""
+    return mix(key ^ mix(np.uint64(node) * GOLDEN + np.uint64(tree) * TREE))
 
 
-@nb.njit(cache=True)
-def _is_excluded(pairs, begin, end, neighbour):  # type: ignore[no-untyped-def]
-    while begin < end:
-        middle = (begin + end) // 2
-        if pairs[middle] < neighbour:
-            begin = middle + 1
+@nb.njit(inline="always")
+def draw(key, counter, size):  # type: ignore[no-untyped-def]
+    """A number in [0, size)."""
+    return np.int64(multiply_high(mix(key + np.uint64(counter + 1) * GOLDEN), np.uint64(size)))
+
+
+@nb.njit(inline="always")
+def uniform(key, counter):  # type: ignore[no-untyped-def]
+    """A float in (0, 1), of 53 bits."""
+    bits = mix(key + np.uint64(counter + 1) * GOLDEN) >> np.uint64(11)
+    return (np.float64(bits) + 0.5) * (1.0 / 9007199254740992.0)
+
+
+@nb.njit(inline="always")
+def home(node, tree, shift):  # type: ignore[no-untyped-def]
+    """The slot of the hash table where a node's search begins."""
+    return (np.uint64(node) * GOLDEN ^ np.uint64(tree) * TREE) >> shift
+
+
+@nb.njit
+def grown(array, used, size):  # type: ignore[no-untyped-def]
+    """The array, or a larger copy of its first ``used`` values."""
+    if len(array) >= size:
+        return array
+    larger = np.empty(max(size, 2 * len(array)), array.dtype)
+    larger[:used] = array[:used]
+    return larger
+
+
+@nb.njit
+def table_for(table, bits, size, nodes, trees, many_trees, known):  # type: ignore[no-untyped-def]
+    """A table with room for ``size`` nodes, holding the known ones; grows, never shrinks, within a batch."""
+    wanted = np.int64(8)
+    while (1 << wanted) < size + size // 2:
+        wanted += 1
+    if wanted <= bits:
+        return table, bits
+    table = grown(table, 0, 1 << wanted)
+    table[: 1 << wanted] = 0
+    shift, mask = np.uint64(64 - wanted), np.uint64((1 << wanted) - 1)
+    for place in range(known):
+        slot = home(nodes[place], trees[place] if many_trees else np.int32(0), shift)
+        while table[slot] != 0:
+            slot = (slot + _ONE) & mask
+        table[slot] = np.int64(np.uint64(nodes[place]) << _32 | np.uint64(place + 1))
+    return table, wanted
+
+
+@nb.njit(inline="always")
+def number(table, shift, mask, node, tree, many_trees, nodes, trees, known):  # type: ignore[no-untyped-def]
+    """The place of (tree, node) among ``nodes``; ``known`` if it is new, and then it is entered."""
+    slot = home(node, tree, shift)
+    while True:
+        entry = np.uint64(table[slot])
+        if entry == np.uint64(0):
+            nodes[known] = np.int32(node)
+            if many_trees:
+                trees[known] = np.int32(tree)
+            table[slot] = np.int64(np.uint64(node) << _32 | np.uint64(known + 1))
+            return known
+        if entry >> _32 == np.uint64(node):
+            place = np.int64(entry & _LOW) - 1
+            if not many_trees or trees[place] == tree:
+                return place
+        slot = (slot + _ONE) & mask
+
+
+@nb.njit
+def _banned(excluded, first, last, neighbour):  # type: ignore[no-untyped-def]
+    while first < last:
+        middle = (first + last) // 2
+        if excluded[middle] < neighbour:
+            first = middle + 1
+        elif excluded[middle] > neighbour:
+            last = middle
         else:
-            end = middle
-    return begin < len(pairs) and pairs[begin] == neighbour
+            return True
+    return False
 
 
-@nb.njit(cache=True, parallel=True)
-def row_ends(indptr, times, nodes, cuts, ends):  # type: ignore[no-untyped-def]
-    """The end of each node's row, or of its part strictly before the cut; rows are sorted by time."""
-    for f in nb.prange(len(nodes)):
-        begin, end = indptr[nodes[f]], indptr[nodes[f] + 1]
-        if len(cuts) > 0:
-            while begin < end:
-                middle = (begin + end) // 2
-                if times[middle] < cuts[f]:
-                    begin = middle + 1
-                else:
-                    end = middle
-        ends[f] = end
+@nb.njit
+def _among(positions, first, last, position):  # type: ignore[no-untyped-def]
+    hit = False
+    for at in range(first, last):  # no early exit: so that it becomes vector instructions
+        hit |= positions[at] == position
+    return hit
 
 
-@nb.njit(cache=True, parallel=True)
-def sample_rows(  # type: ignore[no-untyped-def]
-    indptr, indices, nodes, trees, ends, excluded, fanout, replace, key, offsets, out, got
+@nb.njit
+def _choose(  # type: ignore[no-untyped-def]
+    indices, weights, excluded, begin, degree, fanout, replace, key, most, first, last, positions, at, keys
 ):
-    """Draw up to ``fanout`` neighbours of each node into ``out[offsets[f]:]``; ``got[f]`` says how many.
+    """Positions of one row that needs care: weighted, or with excluded neighbours. Returns where they end.
 
-    Without replacement, positions already taken or excluded are drawn again; a row so short that this
-    would take long is listed and shuffled instead. Both are uniform over the neighbours that remain.
+    Draws are repeated until they are allowed. A row where that takes long is read as a whole: then the
+    remaining places are filled by reservoir sampling, or by the smallest of the exponential clocks
+    -log(u) / w (Efraimidis and Spirakis 2006). Both leave the distribution of successive draws unchanged.
     """
-    num_nodes = np.int64(len(indptr) - 1)
-    for f in nb.prange(len(nodes)):
-        node = nodes[f]
-        begin, degree = indptr[node], ends[f] - indptr[node]
-        place = offsets[f]
-        first = np.searchsorted(excluded, node * num_nodes)
-        last = np.searchsorted(excluded, (node + 1) * num_nodes)
-        wanted = degree if fanout < 0 else np.int64(fanout)
-        if degree == 0 or wanted == 0:
-            got[f] = 0
+    weighted = len(weights) > 0
+    start, end = at, at + fanout
+    tries = np.int64(0)
+    limit = 8 * fanout + 32 + (degree >> 2 if weighted else 0) if replace or degree > 2 * fanout else 0
+    while at < end and tries < limit:
+        position = begin + draw(key, 2 * tries, degree)
+        chance = uniform(key, 2 * tries + 1) if weighted else 0.0
+        tries += 1
+        if weighted and chance * most >= weights[position]:
             continue
-        if (fanout < 0 or (not replace and degree <= fanout)) and first == last:
-            for j in range(degree):
-                out[place + j] = indices[begin + j]
-            got[f] = degree
+        if not replace and _among(positions, start, at, position):
             continue
-        row_key = _mix(key ^ _mix(np.uint64(node) * _GOLDEN + np.uint64(trees[f]) * _TREE))
-        found, tries = np.int64(0), np.int64(0)
-        limit = np.int64(0)
-        if fanout >= 0 and (replace or degree > 2 * fanout):
-            limit = 8 * wanted + 32
-        chosen = np.empty(max(wanted, 1) if limit > 0 else 1, dtype=np.int64)
-        while found < wanted and tries < limit:
-            position = _draw(row_key, tries, degree)
-            tries += 1
-            fresh = True
-            if not replace:
-                for j in range(found):
-                    if chosen[j] == position:
-                        fresh = False
-                        break
-            if not fresh:
+        if _banned(excluded, first, last, indices[position]):
+            continue
+        positions[at] = position
+        at += 1
+    tries *= 2
+    while at < end:  # once without replacement; else once for each place
+        room = np.int64(1) if replace else end - at
+        seen = np.int64(0)
+        for position in range(begin, begin + degree):
+            if weighted and not weights[position] > 0:
                 continue
-            neighbour = np.int64(indices[begin + position])
-            if first < last and _is_excluded(excluded, first, last, node * num_nodes + neighbour):
+            if not replace and _among(positions, start, at, position):
                 continue
-            chosen[found] = position
-            out[place + found] = neighbour
-            found += 1
-        if found < wanted and (limit == 0 or tries >= limit):
-            rest = np.empty(degree, dtype=np.int64)
-            size = np.int64(0)
-            for position in range(degree):
-                taken = False
-                if not replace:
-                    for j in range(found):
-                        if chosen[j] == position:
-                            taken = True
-                            break
-                if taken:
-                    continue
-                neighbour = np.int64(indices[begin + position])
-                if first < last and _is_excluded(excluded, first, last, node * num_nodes + neighbour):
-                    continue
-                rest[size] = neighbour
-                size += 1
-            while found < wanted and size > 0:
-                if fanout < 0:
-                    for j in range(size):
-                        out[place + j] = rest[j]
-                    found = size
-                    break
-                pick = _draw(row_key, tries, size)
+            if _banned(excluded, first, last, indices[position]):
+                continue
+            if weighted:
+                clock = -np.log(uniform(key, tries)) / weights[position]
                 tries += 1
-                out[place + found] = rest[pick]
-                found += 1
-                if not replace:
-                    size -= 1
-                    rest[pick] = rest[size]
-        got[f] = found
+                place = min(seen, room - 1)
+                if seen < room or clock < keys[place]:
+                    while place > 0 and keys[place - 1] > clock:
+                        keys[place] = keys[place - 1]
+                        positions[at + place] = positions[at + place - 1]
+                        place -= 1
+                    keys[place] = clock
+                    positions[at + place] = position
+            else:
+                place = seen
+                if seen >= room:
+                    place = draw(key, tries, seen + 1)
+                    tries += 1
+                if place < room:
+                    positions[at + place] = position
+            seen += 1
+        at += min(seen, room)
+        if seen == 0 or not replace:
+            break
+    return at
 
 
-@nb.njit(cache=True)
-def relabel(nodes, trees, num_known, start, offsets, got, drawn, num_nodes, source, target):  # type: ignore[no-untyped-def]
-    """Number the drawn neighbours: known (tree, node) pairs keep their place in ``nodes``, others are added.
+@nb.njit(inline="always")
+def _take(  # type: ignore[no-untyped-def]
+    indptr, indices, positions, first, last, owners, table, shift, mask, many_trees, look_ahead, nodes, trees,
+    known, sources, edge_ids, edges,
+):  # fmt: skip
+    """Read and number the neighbours at ``positions[first:last]``; returns the nodes and edges known."""
+    keep_ids = len(edge_ids) > 0
+    for at in range(first, last):
+        position = np.uint64(positions[at])
+        node = np.int64(indices[position])
+        if keep_ids:
+            edge_ids[edges + at - first] = np.int64(position)
+        positions[at] = node
+        prefetch(table, np.int64(home(node, owners[at] if many_trees else np.int32(0), shift)))
+    for at in range(first, last):
+        tree = owners[at] if many_trees else np.int32(0)
+        node = positions[at]
+        place = number(table, shift, mask, node, tree, many_trees, nodes, trees, known)
+        if place == known:
+            if look_ahead:
+                prefetch(indptr, node)
+            known += 1
+        sources[edges] = np.int32(place)
+        edges += 1
+    return known, edges
 
-    An open-addressing hash table, at most half full. Returns the nodes known and the edges written.
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def sample_batch(  # type: ignore[no-untyped-def]
+    indptr, indices, times, weights, heaviest, seeds, cuts, excluded_nodes, excluded, fanouts, keys, replace,
+    want_degrees, want_ids, workspace,
+):  # fmt: skip
+    """Sample one batch, hop by hop.
+
+    Args:
+        indptr: [N + 1] offsets.
+        indices: [E] neighbours.
+        times: [E], rising within a row; read where ``cuts`` are given.
+        weights: [E], or empty for uniform draws.
+        heaviest: [N] largest weight of each row, or empty.
+        seeds: [S] nodes, which may repeat.
+        cuts: [S] times, or empty. With them every seed is a tree of its own.
+        excluded_nodes: [X] sorted; with ``excluded``, [X], the pairs not to be sampled.
+        excluded: [X] neighbours, sorted within a node.
+        fanouts: [H]; -1 takes all.
+        keys: [H] of the hops.
+        replace: Draw with replacement.
+        want_degrees: Also look up the degrees of the nodes of the last hop.
+        want_ids: Also give the position of each edge in ``indices``.
+        workspace: Arrays of earlier batches of this thread, to be used again.
+
+    Returns:
+        nodes [n], seed places [S], sources and targets [2, e], degrees [n] or [0], edge positions [e] or [0],
+        nodes and edges known after each hop [H + 1], and the workspace.
     """
-    capacity = np.int64(16)
-    while capacity < 2 * len(nodes):
-        capacity *= 2
-    mask = np.uint64(capacity - 1)
-    table = np.full(capacity, -1, dtype=np.int64)
-    for position in range(num_known):
-        slot = _mix(np.uint64(trees[position] * num_nodes + nodes[position])) & mask
-        while table[slot] >= 0:
-            slot = (slot + np.uint64(1)) & mask
-        table[slot] = position
-    edges = np.int64(0)
-    for f in range(len(got)):
-        tree = trees[start + f]
-        for j in range(got[f]):
-            node = np.int64(drawn[offsets[f] + j])
-            slot = _mix(np.uint64(tree * num_nodes + node)) & mask
-            while table[slot] >= 0:
-                known = table[slot]
-                if nodes[known] == node and trees[known] == tree:
-                    break
-                slot = (slot + np.uint64(1)) & mask
-            if table[slot] < 0:
-                table[slot] = num_known
-                nodes[num_known] = node
-                trees[num_known] = tree
-                num_known += 1
-            source[edges] = table[slot]
-            target[edges] = start + f
-            edges += 1
-    return num_known, edges
+    table, nodes, trees, begins, degrees, counts, sources, positions, owners, clocks = workspace
+    many_trees = len(cuts) > 0
+    num_hops = len(fanouts)
+    nodes, trees = grown(nodes, 0, len(seeds)), grown(trees, 0, len(seeds))
+    table, bits = table_for(table, np.int64(0), len(seeds), nodes, trees, many_trees, 0)
+    shift, mask = np.uint64(64 - bits), np.uint64((1 << bits) - 1)
+    seed_index = np.empty(len(seeds), np.int64)
+    known = np.int64(0)
+    for at in range(len(seeds)):
+        prefetch(indptr, seeds[at])
+        tree = np.int32(at) if many_trees else np.int32(0)
+        seed_index[at] = number(table, shift, mask, seeds[at], tree, many_trees, nodes, trees, known)
+        if seed_index[at] == known:
+            known += 1
+    # where the excluded neighbours of a node begin, by node
+    ban_bits = np.int64(1)
+    while (1 << ban_bits) < 2 * len(excluded):
+        ban_bits += 1
+    ban_shift, ban_mask = np.uint64(64 - ban_bits), np.uint64((1 << ban_bits) - 1)
+    bans = np.full(1 << ban_bits if len(excluded) > 0 else 0, -1, np.int64)
+    for at in range(len(excluded)):
+        if at == 0 or excluded_nodes[at] != excluded_nodes[at - 1]:
+            slot = home(excluded_nodes[at], 0, ban_shift)
+            while bans[slot] >= 0:
+                slot = (slot + _ONE) & ban_mask
+            bans[slot] = at
+
+    nodes_per_hop, edges_per_hop = np.empty(num_hops + 1, np.int64), np.zeros(num_hops + 1, np.int64)
+    nodes_per_hop[0] = known
+    edge_ids = np.empty(_CHUNK if want_ids else 0, np.int64)
+    start, edges = np.int64(0), np.int64(0)
+    for hop in range(num_hops + 1):
+        end = known
+        last_hop = hop == num_hops
+        if last_hop and not want_degrees:
+            break
+        begins, degrees = grown(begins, start, end), grown(degrees, start, end)
+        fanout = np.int64(0 if last_hop else fanouts[hop])
+        room = np.int64(0)
+        for at in range(start, end):
+            node = np.uint64(nodes[at])
+            first, last = indptr[node], indptr[node + _ONE]
+            if many_trees:
+                cut, low = cuts[trees[at]], first
+                while low < last:
+                    middle = (low + last) // 2
+                    if times[middle] < cut:
+                        low = middle + 1
+                    else:
+                        last = middle
+            degree = last - first
+            begins[at], degrees[at] = first, degree
+            if fanout < 0 or (replace and degree > 0):
+                room += degree if fanout < 0 else fanout
+            else:
+                room += min(degree, fanout)
+        if last_hop:
+            break
+        counts = grown(counts, start, end)
+        sources = grown(sources, edges, edges + room)
+        if want_ids:
+            edge_ids = grown(edge_ids, edges, edges + room)
+        nodes, trees = grown(nodes, known, known + room), grown(trees, known, known + room)
+        table, bits = table_for(table, bits, known + room, nodes, trees, many_trees, known)
+        shift, mask = np.uint64(64 - bits), np.uint64((1 << bits) - 1)
+        size = _CHUNK if fanout < 0 else 2 * _ROWS * fanout
+        positions, owners = grown(positions, 0, size), grown(owners, 0, size)
+        clocks = grown(clocks, 0, max(fanout, 1))
+        look_ahead = want_degrees or hop + 1 < num_hops
+        rows = 1 if fanout < 0 else _ROWS
+        filled, before = np.int64(0), np.int64(0)  # end of the part being filled, and of the one to be taken
+        num_blocks = (end - start + rows - 1) // rows
+        for block in range(num_blocks + 1):
+            base = (block & 1) * rows * fanout if fanout >= 0 else np.int64(0)
+            filled = base
+            if block < num_blocks:
+                for row in range(start + block * rows, min(start + (block + 1) * rows, end)):
+                    node, begin, degree = nodes[row], begins[row], degrees[row]
+                    tree = trees[row] if many_trees else np.int32(0)
+                    first, last = np.int64(0), np.int64(0)
+                    if len(bans) > 0:
+                        slot = home(node, 0, ban_shift)
+                        while bans[slot] >= 0 and excluded_nodes[bans[slot]] != node:
+                            slot = (slot + _ONE) & ban_mask
+                        if bans[slot] >= 0:
+                            first = bans[slot]
+                            last = first
+                            while last < len(excluded) and excluded_nodes[last] == node:
+                                last += 1
+                    if fanout < 0:
+                        row_start = edges
+                        for chunk in range(begin, begin + degree, _CHUNK):
+                            stop = np.int64(0)
+                            for position in range(chunk, min(chunk + _CHUNK, begin + degree)):
+                                if first == last or not _banned(excluded, first, last, indices[position]):
+                                    positions[stop] = position
+                                    owners[stop] = tree
+                                    stop += 1
+                            known, edges = _take(
+                                indptr, indices, positions, 0, stop, owners, table, shift, mask, many_trees,
+                                look_ahead, nodes, trees, known, sources, edge_ids, edges,
+                            )  # fmt: skip
+                        counts[row] = np.int32(edges - row_start)
+                        continue
+                    opened = filled
+                    if degree == 0 or fanout == 0:
+                        pass
+                    elif degree <= fanout and not replace and first == last:
+                        prefetch(indices, begin)
+                        prefetch(indices, begin + degree - 1)
+                        for j in range(degree):
+                            positions[filled + j] = begin + j
+                        filled += degree
+                    elif len(weights) > 0 or first < last:
+                        most = np.float64(heaviest[node]) if len(weights) > 0 else 0.0
+                        filled = _choose(
+                            indices, weights, excluded, begin, degree, fanout, replace,
+                            row_key(keys[hop], node, tree), most, first, last, positions, filled, clocks,
+                        )  # fmt: skip
+                    else:
+                        key = row_key(keys[hop], node, tree)
+                        for j in range(fanout):
+                            if replace:
+                                position = begin + draw(key, j, degree)
+                            else:  # Floyd 1987: a uniform subset in as many draws as it has members
+                                top = degree - fanout + j
+                                position = begin + draw(key, j, top + 1)
+                                if _among(positions, opened, filled, position):
+                                    position = begin + top
+                            positions[filled] = position
+                            filled += 1
+                            prefetch(indices, position)
+                    counts[row] = np.int32(filled - opened)
+                    if many_trees:
+                        for at in range(opened, filled):
+                            owners[at] = tree
+            if block > 0 and fanout >= 0:
+                other = ((block - 1) & 1) * rows * fanout
+                known, edges = _take(
+                    indptr, indices, positions, other, before, owners, table, shift, mask, many_trees,
+                    look_ahead, nodes, trees, known, sources, edge_ids, edges,
+                )  # fmt: skip
+            before = filled
+        start = end
+        nodes_per_hop[hop + 1], edges_per_hop[hop + 1] = known, edges
+
+    out_nodes = np.empty(known, np.int64)
+    for at in range(known):
+        out_nodes[at] = nodes[at]
+    edge_index = np.empty((2, edges), np.int64)
+    for at in range(edges):
+        edge_index[0, at] = sources[at]
+    at = np.int64(0)
+    for row in range(start):
+        for _ in range(counts[row]):
+            edge_index[1, at] = row
+            at += 1
+    out_degrees = np.empty(known if want_degrees else 0, np.int64)
+    for at in range(len(out_degrees)):
+        out_degrees[at] = degrees[at]
+    used = (table, nodes, trees, begins, degrees, counts, sources, positions, owners, clocks)
+    return (
+        out_nodes, seed_index, edge_index, out_degrees, edge_ids[: edges if want_ids else 0].copy(),
+        nodes_per_hop, edges_per_hop, used,
+    )  # fmt: skip
+
+
+@nb.njit(cache=True, nogil=True)
+def row_maxima(indptr, weights, first, last):  # type: ignore[no-untyped-def]
+    """Largest weight of each row of a range of nodes; 0 where a row is empty."""
+    most = np.zeros(last - first, np.float32)
+    for node in range(first, last):
+        for position in range(indptr[node], indptr[node + 1]):
+            most[node - first] = max(most[node - first], weights[position])
+    return most

@@ -1,5 +1,6 @@
-"""Uniform and temporal neighbour sampling."""
+"""Neighbour sampling on the CPU: uniform, weighted, temporal, with or without replacement."""
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,9 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from g2rec.artifacts import derive_seed
 from g2rec.errors import ConfigError, DataError
 from g2rec.graph import InteractionGraph
+from g2rec.sampling._random import hop_key
 from g2rec.sampling._subgraph import SampledSubgraph
 from g2rec.shapes import Int, Tensor
 
@@ -17,17 +18,24 @@ from g2rec.shapes import Int, Tensor
 class NeighborSampler:
     """Samples neighbours hop by hop (GraphSAGE, Hamilton et al. 2017, https://arxiv.org/abs/1706.02216).
 
-    What is drawn depends on (seed, key, hop, node, draw) only: the same for any number of threads
-    (``numba.set_num_threads``), and for a node whatever else is in the batch.
+    What is drawn depends on (seed, key, hop, node, draw) only: the same on any thread, and for a node
+    whatever else is in the batch. A call uses one core and holds no lock: to use more, sample several
+    batches at once from threads (`prefetch`); they share the graph, mapped or not, and nothing is copied.
 
     Args:
-        graph: The graph; its arrays are read in place, memory-mapped or not.
+        graph: The graph; its arrays are read in place.
         fanouts: Neighbours drawn per node in each hop; -1 takes all.
         replace: Draw with replacement; then a node with neighbours gets exactly its fan-out.
+        weighted: Draw in proportion to the graph's weights: one after another, each among those that
+            remain (without replacement, the first draws of Efraimidis and Spirakis 2006).
+        edge_ids: Also give the position of each sampled edge in ``graph.indices``.
+        degrees: Also give the degree of every node; without it, `SampledSubgraph.degrees` is empty, and the
+            nodes of the last hop are not looked up.
         seed: Part of every random number.
 
     Raises:
         ConfigError: If there is no fan-out, or one below -1.
+        DataError: If ``weighted`` is asked of a graph without weights.
     """
 
     def __init__(
@@ -36,18 +44,25 @@ class NeighborSampler:
         fanouts: Sequence[int] = (10, 5),
         *,
         replace: bool = False,
+        weighted: bool = False,
+        edge_ids: bool = False,
+        degrees: bool = True,
         seed: int = 0,
     ) -> None:
-        if not fanouts or min(fanouts) < -1:
-            raise ConfigError(
-                f"fanouts must be one number a hop, each at least -1 (all neighbours), got {tuple(fanouts)}; "
-                "a usual value is (10, 5)"
-            )
-        self.graph, self.fanouts, self.replace, self.seed = graph, tuple(fanouts), replace, seed
+        self.graph, self.fanouts, self.replace, self.seed = graph, check_fanouts(fanouts), replace, seed
+        self.weighted, self.edge_ids, self.degrees = weighted, edge_ids, degrees
         # One specialisation of the kernels, whether arrays are in memory or memory-mapped read-only.
-        self._indptr = _read_only(graph.indptr)
-        self._indices = _read_only(graph.indices)
-        self._times = _read_only(np.zeros(0, np.int64) if graph.times is None else graph.times)
+        self._indptr, self._indices = read_only(graph.indptr), read_only(graph.indices)
+        self._times = None if graph.times is None else read_only(graph.times)
+        self._weights, self._heaviest = _no_weights(), _no_weights()
+        if weighted:
+            if graph.weights is None:
+                raise DataError("weighted sampling needs a graph with weights, this one has none; drop weighted=")
+            from g2rec.sampling import _kernels
+
+            self._weights = read_only(graph.weights)
+            self._heaviest = read_only(_kernels.row_maxima(self._indptr, self._weights, 0, graph.num_nodes))
+        self._local = threading.local()
 
     def sample(
         self,
@@ -68,129 +83,104 @@ class NeighborSampler:
         Raises:
             DataError: If a seed is not a node, or times are asked of a graph that has none.
         """
-        wanted = seeds.detach().cpu().numpy().astype(np.int64)
-        if len(wanted) and not 0 <= int(wanted.min()) <= int(wanted.max()) < self.graph.num_nodes:
-            raise DataError(
-                f"seeds must be nodes in [0, {self.graph.num_nodes}), got {wanted.min()} to {wanted.max()}; "
-                "item i is node num_users + i (graph.item_node)"
-            )
-        if times is None:
-            first, inverse = _unique_in_order(wanted)
-            trees, tree_cuts = np.zeros(len(first), np.int64), np.zeros(0, np.int64)
-        else:
-            if self.graph.times is None:
-                raise DataError("temporal sampling needs a graph with times, this one has none; drop times=")
-            if len(times) != len(wanted):
-                raise DataError(
-                    f"expected one time per seed, got {len(times)} for {len(wanted)}; pass them together"
-                )
-            first, inverse = wanted, np.arange(len(wanted), dtype=np.int64)
-            trees, tree_cuts = inverse.copy(), times.detach().cpu().numpy().astype(np.int64)
-        return self._expand(first, inverse, trees, tree_cuts, key, self._excluded(exclude))
-
-    def _expand(
-        self,
-        nodes: NDArray[np.int64],
-        seed_index: NDArray[np.int64],
-        trees: NDArray[np.int64],
-        tree_cuts: NDArray[np.int64],
-        key: tuple[int, int],
-        excluded: NDArray[np.int64],
-    ) -> SampledSubgraph:
         from g2rec.sampling import _kernels  # importing numba takes half a second, compiling more
 
-        num_seeds = len(nodes)
-        start = 0
-        nodes_per_hop: list[int] = [num_seeds]
-        edges_per_hop: list[int] = []
-        sources: list[NDArray[np.int64]] = []
-        targets: list[NDArray[np.int64]] = []
-        ends: list[NDArray[np.int64]] = []
-        for hop, fanout in enumerate(self.fanouts):
-            frontier = nodes[start:]
-            end = self._ends(frontier, trees[start:], tree_cuts)
-            ends.append(end)
-            degree = end - self._indptr[frontier]
-            if fanout < 0:
-                room = degree
-            elif self.replace:
-                room = np.where(degree > 0, fanout, 0)
-            else:
-                room = np.minimum(degree, fanout)
-            offsets = np.concatenate(([0], np.cumsum(room))).astype(np.int64)
-            drawn = np.empty(int(offsets[-1]), dtype=np.int32)
-            got = np.zeros(len(frontier), dtype=np.int64)
-            hop_key = np.uint64(
-                derive_seed(self.seed, "hop", *key, hop) << 32 | derive_seed(self.seed, hop, *key)
-            )
-            _kernels.sample_rows(
+        nodes = check_seeds(seeds, self.graph.num_nodes)
+        cuts, when = np.zeros(0, np.int64), np.zeros(0, np.int64)
+        if times is not None:
+            cuts = check_times(times, len(nodes), self._times is not None)
+            assert self._times is not None
+            when = self._times
+        keys = np.array([hop_key(self.seed, key, hop) for hop in range(len(self.fanouts))], np.uint64)
+        workspace = getattr(self._local, "workspace", None) or _workspace()
+        found, seed_index, edge_index, degrees, ids, nodes_per_hop, edges_per_hop, self._local.workspace = (
+            _kernels.sample_batch(
                 self._indptr,
                 self._indices,
-                frontier,
-                trees[start:],
-                end,
-                excluded,
-                fanout,
+                read_only(when),
+                self._weights,
+                self._heaviest,
+                nodes,
+                cuts,
+                *_excluded(exclude),
+                np.array(self.fanouts, np.int64),
+                keys,
                 self.replace,
-                hop_key,
-                offsets,
-                drawn,
-                got,
+                self.degrees,
+                self.edge_ids,
+                workspace,
             )
-            known = len(nodes)
-            nodes = np.concatenate((nodes, np.zeros(len(drawn), np.int64)))
-            trees = np.concatenate((trees, np.zeros(len(drawn), np.int64)))
-            source, target = np.empty((2, len(drawn)), dtype=np.int64)
-            count, edges = _kernels.relabel(
-                nodes, trees, known, start, offsets, got, drawn, self.graph.num_nodes, source, target
-            )
-            nodes, trees, start = nodes[:count], trees[:count], known
-            sources.append(source[:edges])
-            targets.append(target[:edges])
-            nodes_per_hop.append(int(count))
-            edges_per_hop.append(int(edges) + (edges_per_hop[-1] if edges_per_hop else 0))
-        ends.append(self._ends(nodes[start:], trees[start:], tree_cuts))
+        )
         return SampledSubgraph(
-            nodes=torch.from_numpy(nodes.copy()),
-            num_seeds=num_seeds,
-            nodes_per_hop=tuple(nodes_per_hop),
-            edge_index=torch.from_numpy(np.stack((np.concatenate(sources), np.concatenate(targets)))),
-            edges_per_hop=tuple(edges_per_hop),
+            nodes=torch.from_numpy(found),
+            num_seeds=int(nodes_per_hop[0]),
+            nodes_per_hop=tuple(nodes_per_hop.tolist()),
+            edge_index=torch.from_numpy(edge_index),
+            edges_per_hop=tuple(edges_per_hop[1:].tolist()),
             seed_index=torch.from_numpy(seed_index),
-            degrees=torch.from_numpy(np.concatenate(ends) - self._indptr[nodes]),
+            degrees=torch.from_numpy(degrees),
+            edge_ids=torch.from_numpy(ids) if self.edge_ids else None,
         )
 
-    def _ends(
-        self, nodes: NDArray[np.int64], trees: NDArray[np.int64], tree_cuts: NDArray[np.int64]
-    ) -> NDArray[np.int64]:
-        if not len(tree_cuts):
-            return np.asarray(self._indptr[nodes + 1])
-        from g2rec.sampling import _kernels
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the threads' workspaces."""
+        return {key: value for key, value in vars(self).items() if key != "_local"}
 
-        ends = np.empty(len(nodes), dtype=np.int64)
-        _kernels.row_ends(self._indptr, self._times, nodes, tree_cuts[trees], ends)
-        return ends
-
-    def _excluded(self, exclude: tuple[Tensor, Tensor] | None) -> NDArray[np.int64]:
-        """Both directions as sorted numbers ``node * N + neighbour``."""
-        if exclude is None:
-            return np.zeros(0, np.int64)
-        a, b = (side.detach().cpu().numpy().astype(np.int64) for side in exclude)
-        size = self.graph.num_nodes
-        return np.unique(np.concatenate((a * size + b, b * size + a)))
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _local=threading.local())
 
 
-def _unique_in_order(values: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Distinct values in the order of their first occurrence, and where each value is among them."""
-    _, first, inverse = np.unique(values, return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    rank = np.empty(len(order), dtype=np.int64)
-    rank[order] = np.arange(len(order))
-    return values[first[order]], rank[inverse.reshape(-1)]
+def check_fanouts(fanouts: Sequence[int]) -> tuple[int, ...]:
+    """The fan-outs, or a `ConfigError`."""
+    if not fanouts or min(fanouts) < -1:
+        raise ConfigError(
+            f"fanouts must be one number a hop, each at least -1 (all neighbours), got {tuple(fanouts)}; "
+            "a usual value is (10, 5)"
+        )
+    return tuple(fanouts)
 
 
-def _read_only(array: NDArray[Any]) -> NDArray[Any]:
-    view = np.ascontiguousarray(array).view(np.ndarray)
-    view = view[:]
+def check_seeds(seeds: Tensor, num_nodes: int) -> NDArray[np.int64]:
+    """The seeds as an array, or a `DataError` if one is not a node."""
+    nodes = np.ascontiguousarray(seeds.detach().cpu().numpy(), dtype=np.int64)
+    if len(nodes) and not 0 <= int(nodes.min()) <= int(nodes.max()) < num_nodes:
+        raise DataError(
+            f"seeds must be nodes in [0, {num_nodes}), got {nodes.min()} to {nodes.max()}; "
+            "item i is node num_users + i (graph.item_node)"
+        )
+    return nodes
+
+
+def check_times(times: Tensor, num_seeds: int, has_times: bool) -> NDArray[np.int64]:
+    """The seeds' times as an array, or a `DataError`."""
+    if not has_times:
+        raise DataError("temporal sampling needs a graph with times, this one has none; drop times=")
+    if len(times) != num_seeds:
+        raise DataError(f"expected one time per seed, got {len(times)} for {num_seeds}; pass them together")
+    return np.ascontiguousarray(times.detach().cpu().numpy(), dtype=np.int64)
+
+
+def read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """A plain read-only view, so that the kernels are compiled for one type of array."""
+    view = np.ascontiguousarray(array).view(np.ndarray)[:]
     view.flags.writeable = False
     return view
+
+
+def _excluded(exclude: tuple[Tensor, Tensor] | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Both directions as (node, neighbour), sorted."""
+    if exclude is None:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    a, b = (side.detach().cpu().numpy().astype(np.int64) for side in exclude)
+    pairs = np.sort(np.concatenate((a << 32 | b, b << 32 | a)))
+    return pairs >> 32, pairs & 0xFFFFFFFF
+
+
+def _no_weights() -> NDArray[Any]:
+    return read_only(np.zeros(0, np.float32))
+
+
+def _workspace() -> tuple[NDArray[Any], ...]:
+    """Arrays that the kernel grows and uses again: see its first line."""
+    kinds = (np.int64, np.int32, np.int32, np.int64, np.int64, np.int32, np.int32, np.int64, np.int32, np.float64)
+    return tuple(np.empty(16, kind) for kind in kinds)

@@ -1,10 +1,10 @@
 """The hand-over of the sampler: a small graph with its own node numbers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
-from g2rec.shapes import Int, Tensor
+from g2rec.shapes import Float, Int, Tensor
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,12 @@ class SampledSubgraph:
     seed_index: Int[Tensor, " S"]
     """Position in ``nodes`` of every seed that was asked for."""
     degrees: Int[Tensor, " n"]
-    """Neighbours of each node in the whole graph; with times, those before its seed's time."""
+    """Neighbours of each node in the whole graph; with times, those before its seed's time. Empty where the
+    sampler was told not to look them up."""
+    edge_ids: Int[Tensor, " e"] | None = None
+    """Position of each edge in ``graph.indices`` (and ``times``, ``weights``), where the sampler gives it."""
+    edge_weight: Float[Tensor, " e"] | None = None
+    """Importance of each edge, adding up to 1 over the edges of a target; of random walks only."""
 
     @property
     def num_hops(self) -> int:
@@ -38,12 +43,18 @@ class SampledSubgraph:
 
     def to(self, device: torch.device | str) -> "SampledSubgraph":
         """The same subgraph on a device."""
-        return SampledSubgraph(
-            self.nodes.to(device),
-            self.num_seeds,
-            self.nodes_per_hop,
-            self.edge_index.to(device),
-            self.edges_per_hop,
-            self.seed_index.to(device),
-            self.degrees.to(device),
-        )
+        moved = {
+            name: value.to(device, non_blocking=True)
+            for name, value in vars(self).items()
+            if isinstance(value, torch.Tensor)
+        }
+        return replace(self, **moved)
+
+    def pin_memory(self) -> "SampledSubgraph":
+        """The same subgraph in page-locked memory, from which a GPU copies while the CPU goes on."""
+        pinned = {
+            name: value.pin_memory()
+            for name, value in vars(self).items()
+            if isinstance(value, torch.Tensor)
+        }
+        return replace(self, **pinned)
