@@ -16,6 +16,8 @@ _ROWS = 8
 """Rows in flight: with 8 to 16 neighbours each they fill a core's queue of outstanding cache misses."""
 _CHUNK = 1024
 """Neighbours in flight where whole rows are taken."""
+_AHEAD = 24
+"""Nodes between the one whose degree is read and the one whose cache line is asked for."""
 _LOW = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
 _ONE = np.uint64(1)
@@ -90,7 +92,7 @@ def number(table, shift, mask, node, tree, many_trees, nodes, trees, known):  # 
     while True:
         entry = np.uint64(table[slot])
         if entry == np.uint64(0):
-            nodes[known] = np.int32(node)
+            nodes[np.uint64(known)] = np.int32(node)
             if many_trees:
                 trees[known] = np.int32(tree)
             table[slot] = np.int64(np.uint64(node) << _32 | np.uint64(known + 1))
@@ -100,6 +102,18 @@ def number(table, shift, mask, node, tree, many_trees, nodes, trees, known):  # 
             if not many_trees or trees[place] == tree:
                 return place
         slot = (slot + _ONE) & mask
+
+
+@nb.njit
+def _before(times, begin, end, cut):  # type: ignore[no-untyped-def]
+    """The end of the part of a row that is strictly before the cut."""
+    while begin < end:
+        middle = (begin + end) // 2
+        if times[middle] < cut:
+            begin = middle + 1
+        else:
+            end = middle
+    return end
 
 
 @nb.njit
@@ -119,7 +133,7 @@ def _banned(excluded, first, last, neighbour):  # type: ignore[no-untyped-def]
 def _among(positions, first, last, position):  # type: ignore[no-untyped-def]
     hit = False
     for at in range(first, last):  # no early exit: so that it becomes vector instructions
-        hit |= positions[at] == position
+        hit |= positions[np.uint64(at)] == position
     return hit
 
 
@@ -188,26 +202,25 @@ def _choose(  # type: ignore[no-untyped-def]
 @nb.njit(inline="always")
 def _take(  # type: ignore[no-untyped-def]
     indptr, indices, positions, first, last, owners, table, shift, mask, many_trees, look_ahead, nodes, trees,
-    known, sources, edge_ids, edges,
+    known, sources, keep_ids, edge_ids, edges,
 ):  # fmt: skip
     """Read and number the neighbours at ``positions[first:last]``; returns the nodes and edges known."""
-    keep_ids = len(edge_ids) > 0
     for at in range(first, last):
-        position = np.uint64(positions[at])
+        position = np.uint64(positions[np.uint64(at)])
         node = np.int64(indices[position])
         if keep_ids:
             edge_ids[edges + at - first] = np.int64(position)
-        positions[at] = node
+        positions[np.uint64(at)] = node
         prefetch(table, np.int64(home(node, owners[at] if many_trees else np.int32(0), shift)))
     for at in range(first, last):
         tree = owners[at] if many_trees else np.int32(0)
-        node = positions[at]
+        node = positions[np.uint64(at)]
         place = number(table, shift, mask, node, tree, many_trees, nodes, trees, known)
         if place == known:
             if look_ahead:
                 prefetch(indptr, node)
             known += 1
-        sources[edges] = np.int32(place)
+        sources[np.uint64(edges)] = np.int32(place)
         edges += 1
     return known, edges
 
@@ -226,14 +239,14 @@ def sample_batch(  # type: ignore[no-untyped-def]
         weights: [E], or empty for uniform draws.
         heaviest: [N] largest weight of each row, or empty.
         seeds: [S] nodes, which may repeat.
-        cuts: [S] times, or empty. With them every seed is a tree of its own.
+        cuts: [S] times, or None (compiled apart). With them every seed is a tree of its own.
         excluded_nodes: [X] sorted; with ``excluded``, [X], the pairs not to be sampled.
         excluded: [X] neighbours, sorted within a node.
         fanouts: [H]; -1 takes all.
         keys: [H] of the hops.
         replace: Draw with replacement.
         want_degrees: Also look up the degrees of the nodes of the last hop.
-        want_ids: Also give the position of each edge in ``indices``.
+        want_ids: Also give the position of each edge in ``indices``; None, compiled apart, leaves them out.
         workspace: Arrays of earlier batches of this thread, to be used again.
 
     Returns:
@@ -241,7 +254,7 @@ def sample_batch(  # type: ignore[no-untyped-def]
         nodes and edges known after each hop [H + 1], and the workspace.
     """
     table, nodes, trees, begins, degrees, counts, sources, positions, owners, clocks = workspace
-    many_trees = len(cuts) > 0
+    many_trees, keep_ids = cuts is not None, want_ids is not None
     num_hops = len(fanouts)
     nodes, trees = grown(nodes, 0, len(seeds)), grown(trees, 0, len(seeds))
     table, bits = table_for(table, np.int64(0), len(seeds), nodes, trees, many_trees, 0)
@@ -269,38 +282,27 @@ def sample_batch(  # type: ignore[no-untyped-def]
 
     nodes_per_hop, edges_per_hop = np.empty(num_hops + 1, np.int64), np.zeros(num_hops + 1, np.int64)
     nodes_per_hop[0] = known
-    edge_ids = np.empty(_CHUNK if want_ids else 0, np.int64)
+    edge_ids = np.empty(_CHUNK if keep_ids else 0, np.int64)
     start, edges = np.int64(0), np.int64(0)
-    for hop in range(num_hops + 1):
+    for hop in range(num_hops):
         end = known
-        last_hop = hop == num_hops
-        if last_hop and not want_degrees:
-            break
         begins, degrees = grown(begins, start, end), grown(degrees, start, end)
-        fanout = np.int64(0 if last_hop else fanouts[hop])
+        fanout = np.int64(fanouts[hop])
         room = np.int64(0)
         for at in range(start, end):
-            node = np.uint64(nodes[at])
-            first, last = indptr[node], indptr[node + _ONE]
-            if many_trees:
-                cut, low = cuts[trees[at]], first
-                while low < last:
-                    middle = (low + last) // 2
-                    if times[middle] < cut:
-                        low = middle + 1
-                    else:
-                        last = middle
-            degree = last - first
-            begins[at], degrees[at] = first, degree
+            node = np.uint64(nodes[np.uint64(at)])
+            begin, last = indptr[node], indptr[node + _ONE]
+            if cuts is not None:
+                last = _before(times, begin, last, cuts[trees[at]])
+            degree = last - begin
+            begins[at], degrees[at] = begin, degree
             if fanout < 0 or (replace and degree > 0):
                 room += degree if fanout < 0 else fanout
             else:
                 room += min(degree, fanout)
-        if last_hop:
-            break
         counts = grown(counts, start, end)
         sources = grown(sources, edges, edges + room)
-        if want_ids:
+        if keep_ids:
             edge_ids = grown(edge_ids, edges, edges + room)
         nodes, trees = grown(nodes, known, known + room), grown(trees, known, known + room)
         table, bits = table_for(table, bits, known + room, nodes, trees, many_trees, known)
@@ -308,7 +310,7 @@ def sample_batch(  # type: ignore[no-untyped-def]
         size = _CHUNK if fanout < 0 else 2 * _ROWS * fanout
         positions, owners = grown(positions, 0, size), grown(owners, 0, size)
         clocks = grown(clocks, 0, max(fanout, 1))
-        look_ahead = want_degrees or hop + 1 < num_hops
+        look_ahead = hop + 1 < num_hops
         rows = 1 if fanout < 0 else _ROWS
         filled, before = np.int64(0), np.int64(0)  # end of the part being filled, and of the one to be taken
         num_blocks = (end - start + rows - 1) // rows
@@ -340,7 +342,7 @@ def sample_batch(  # type: ignore[no-untyped-def]
                                     stop += 1
                             known, edges = _take(
                                 indptr, indices, positions, 0, stop, owners, table, shift, mask, many_trees,
-                                look_ahead, nodes, trees, known, sources, edge_ids, edges,
+                                look_ahead, nodes, trees, known, sources, keep_ids, edge_ids, edges,
                             )  # fmt: skip
                         counts[row] = np.int32(edges - row_start)
                         continue
@@ -380,7 +382,7 @@ def sample_batch(  # type: ignore[no-untyped-def]
                 other = ((block - 1) & 1) * rows * fanout
                 known, edges = _take(
                     indptr, indices, positions, other, before, owners, table, shift, mask, many_trees,
-                    look_ahead, nodes, trees, known, sources, edge_ids, edges,
+                    look_ahead, nodes, trees, known, sources, keep_ids, edge_ids, edges,
                 )  # fmt: skip
             before = filled
         start = end
@@ -398,11 +400,18 @@ def sample_batch(  # type: ignore[no-untyped-def]
             edge_index[1, at] = row
             at += 1
     out_degrees = np.empty(known if want_degrees else 0, np.int64)
-    for at in range(len(out_degrees)):
-        out_degrees[at] = degrees[at]
+    if want_degrees:
+        out_degrees[:start] = degrees[:start]
+        for at in range(start, known):
+            prefetch(indptr, np.int64(nodes[np.uint64(min(at + _AHEAD, known - 1))]))
+            node = np.uint64(nodes[np.uint64(at)])
+            begin, last = indptr[node], indptr[node + _ONE]
+            if cuts is not None:
+                last = _before(times, begin, last, cuts[trees[at]])
+            out_degrees[np.uint64(at)] = last - begin
     used = (table, nodes, trees, begins, degrees, counts, sources, positions, owners, clocks)
     return (
-        out_nodes, seed_index, edge_index, out_degrees, edge_ids[: edges if want_ids else 0].copy(),
+        out_nodes, seed_index, edge_index, out_degrees, edge_ids[: edges if keep_ids else 0].copy(),
         nodes_per_hop, edges_per_hop, used,
     )  # fmt: skip
 

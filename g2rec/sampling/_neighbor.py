@@ -86,7 +86,7 @@ class NeighborSampler:
         from g2rec.sampling import _kernels  # importing numba takes half a second, compiling more
 
         nodes = check_seeds(seeds, self.graph.num_nodes)
-        cuts, when = np.zeros(0, np.int64), np.zeros(0, np.int64)
+        cuts, when = None, _NO_TIMES
         if times is not None:
             cuts = check_times(times, len(nodes), self._times is not None)
             assert self._times is not None
@@ -97,7 +97,7 @@ class NeighborSampler:
             _kernels.sample_batch(
                 self._indptr,
                 self._indices,
-                read_only(when),
+                when,
                 self._weights,
                 self._heaviest,
                 nodes,
@@ -107,7 +107,7 @@ class NeighborSampler:
                 keys,
                 self.replace,
                 self.degrees,
-                self.edge_ids,
+                True if self.edge_ids else None,
                 workspace,
             )
         )
@@ -174,6 +174,9 @@ def _excluded(exclude: tuple[Tensor, Tensor] | None) -> tuple[NDArray[np.int64],
     a, b = (side.detach().cpu().numpy().astype(np.int64) for side in exclude)
     pairs = np.sort(np.concatenate((a << 32 | b, b << 32 | a)))
     return pairs >> 32, pairs & 0xFFFFFFFF
+
+
+_NO_TIMES = read_only(np.zeros(0, np.int64))
 
 
 def _no_weights() -> NDArray[Any]:
