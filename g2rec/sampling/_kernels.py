@@ -105,7 +105,7 @@ def number(table, shift, mask, node, tree, many_trees, nodes, trees, known):  # 
 
 
 @nb.njit
-def _before(times, begin, end, cut):  # type: ignore[no-untyped-def]
+def prefix_end(times, begin, end, cut):  # type: ignore[no-untyped-def]
     """The end of the part of a row that is strictly before the cut."""
     while begin < end:
         middle = (begin + end) // 2
@@ -117,7 +117,8 @@ def _before(times, begin, end, cut):  # type: ignore[no-untyped-def]
 
 
 @nb.njit
-def _banned(excluded, first, last, neighbour):  # type: ignore[no-untyped-def]
+def is_excluded(excluded, first, last, neighbour):  # type: ignore[no-untyped-def]
+    """Whether a neighbour is in the sorted range."""
     while first < last:
         middle = (first + last) // 2
         if excluded[middle] < neighbour:
@@ -127,6 +128,12 @@ def _banned(excluded, first, last, neighbour):  # type: ignore[no-untyped-def]
         else:
             return True
     return False
+
+
+@nb.njit
+def excluded_range(excluded_nodes, node):  # type: ignore[no-untyped-def]
+    """Where a node's excluded neighbours begin and end."""
+    return np.searchsorted(excluded_nodes, node), np.searchsorted(excluded_nodes, node + 1)
 
 
 @nb.njit
@@ -159,7 +166,7 @@ def _choose(  # type: ignore[no-untyped-def]
             continue
         if not replace and _among(positions, start, at, position):
             continue
-        if _banned(excluded, first, last, indices[position]):
+        if is_excluded(excluded, first, last, indices[position]):
             continue
         positions[at] = position
         at += 1
@@ -172,7 +179,7 @@ def _choose(  # type: ignore[no-untyped-def]
                 continue
             if not replace and _among(positions, start, at, position):
                 continue
-            if _banned(excluded, first, last, indices[position]):
+            if is_excluded(excluded, first, last, indices[position]):
                 continue
             if weighted:
                 clock = -np.log(uniform(key, tries)) / weights[position]
@@ -293,7 +300,7 @@ def sample_batch(  # type: ignore[no-untyped-def]
             node = np.uint64(nodes[np.uint64(at)])
             begin, last = indptr[node], indptr[node + _ONE]
             if cuts is not None:
-                last = _before(times, begin, last, cuts[trees[at]])
+                last = prefix_end(times, begin, last, cuts[trees[at]])
             degree = last - begin
             begins[at], degrees[at] = begin, degree
             if fanout < 0 or (replace and degree > 0):
@@ -336,7 +343,7 @@ def sample_batch(  # type: ignore[no-untyped-def]
                         for chunk in range(begin, begin + degree, _CHUNK):
                             stop = np.int64(0)
                             for position in range(chunk, min(chunk + _CHUNK, begin + degree)):
-                                if first == last or not _banned(excluded, first, last, indices[position]):
+                                if first == last or not is_excluded(excluded, first, last, indices[position]):
                                     positions[stop] = position
                                     owners[stop] = tree
                                     stop += 1
@@ -407,7 +414,7 @@ def sample_batch(  # type: ignore[no-untyped-def]
             node = np.uint64(nodes[np.uint64(at)])
             begin, last = indptr[node], indptr[node + _ONE]
             if cuts is not None:
-                last = _before(times, begin, last, cuts[trees[at]])
+                last = prefix_end(times, begin, last, cuts[trees[at]])
             out_degrees[np.uint64(at)] = last - begin
     used = (table, nodes, trees, begins, degrees, counts, sources, positions, owners, clocks)
     return (

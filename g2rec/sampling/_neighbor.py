@@ -86,7 +86,7 @@ class NeighborSampler:
         from g2rec.sampling import _kernels  # importing numba takes half a second, compiling more
 
         nodes = check_seeds(seeds, self.graph.num_nodes)
-        cuts, when = None, _NO_TIMES
+        cuts, when = None, NO_TIMES
         if times is not None:
             cuts = check_times(times, len(nodes), self._times is not None)
             assert self._times is not None
@@ -102,7 +102,7 @@ class NeighborSampler:
                 self._heaviest,
                 nodes,
                 cuts,
-                *_excluded(exclude),
+                *excluded_pairs(exclude),
                 np.array(self.fanouts, np.int64),
                 keys,
                 self.replace,
@@ -167,7 +167,7 @@ def read_only(array: NDArray[Any]) -> NDArray[Any]:
     return view
 
 
-def _excluded(exclude: tuple[Tensor, Tensor] | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def excluded_pairs(exclude: tuple[Tensor, Tensor] | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Both directions as (node, neighbour), sorted."""
     if exclude is None:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
@@ -176,7 +176,7 @@ def _excluded(exclude: tuple[Tensor, Tensor] | None) -> tuple[NDArray[np.int64],
     return pairs >> 32, pairs & 0xFFFFFFFF
 
 
-_NO_TIMES = read_only(np.zeros(0, np.int64))
+NO_TIMES = read_only(np.zeros(0, np.int64))
 
 
 def _no_weights() -> NDArray[Any]:
