@@ -37,6 +37,8 @@ class InteractionGraph:
     """[E] neighbours, as nodes."""
     times: NDArray[np.int64] | None
     """[E] seconds since 1970, rising within a row; None where the events have no times."""
+    weights: NDArray[np.float32] | None = None
+    """[E] positive; None where all edges count the same."""
 
     def __post_init__(self) -> None:
         if len(self.indptr) != self.num_nodes + 1 or int(self.indptr[-1]) != len(self.indices):
@@ -50,6 +52,11 @@ class InteractionGraph:
                 f"expected one time per neighbour, got {len(self.times)} for {len(self.indices)}; "
                 "build the graph with InteractionGraph.from_events"
             )
+        if self.weights is not None and len(self.weights) != len(self.indices):
+            raise DataError(
+                f"expected one weight per neighbour, got {len(self.weights)} for {len(self.indices)}; "
+                "build the graph with InteractionGraph.from_events"
+            )
 
     @classmethod
     def from_events(
@@ -59,6 +66,7 @@ class InteractionGraph:
         user_index: NDArray[Any],
         item_index: NDArray[Any],
         time: NDArray[Any] | None = None,
+        weight: NDArray[Any] | None = None,
     ) -> Self:
         """Build from events.
 
@@ -68,14 +76,21 @@ class InteractionGraph:
             user_index: [M], in [0, U).
             item_index: [M], in [0, I).
             time: [M] seconds; without it a row keeps the order of the events given.
+            weight: [M], positive.
 
         Raises:
-            DataError: If columns differ in length or an index is out of range.
+            DataError: If columns differ in length, an index is out of range or a weight is not positive.
         """
-        if not len(user_index) == len(item_index) == (len(user_index) if time is None else len(time)):
+        columns = {"users": user_index, "items": item_index, "times": time, "weights": weight}
+        lengths = {name: len(column) for name, column in columns.items() if column is not None}
+        if len(set(lengths.values())) > 1:
             raise DataError(
-                f"event columns must have one length, got {len(user_index)} users and {len(item_index)} "
-                f"items{'' if time is None else f' and {len(time)} times'}; pass one row an event"
+                "event columns must have one length, got "
+                f"{' and '.join(f'{size} {name}' for name, size in lengths.items())}; pass one row an event"
+            )
+        if weight is not None and not (np.asarray(weight) > 0).all():
+            raise DataError(
+                f"weights must be positive, got {np.nanmin(weight)} or a missing one; drop such events"
             )
         if num_users + num_items > _MAX_NODES:
             raise DataError(
@@ -102,7 +117,11 @@ class InteractionGraph:
         indices[: len(users)] = items[by_user] + num_users
         indices[len(users) :] = users[by_item]
         times = None if when is None else np.concatenate((when[by_user], when[by_item]))
-        return cls(num_users, num_items, indptr, indices, times)
+        weights = None
+        if weight is not None:
+            each = np.asarray(weight, dtype=np.float32)
+            weights = np.concatenate((each[by_user], each[by_item]))
+        return cls(num_users, num_items, indptr, indices, times, weights)
 
     @property
     def num_nodes(self) -> int:
@@ -131,6 +150,8 @@ class InteractionGraph:
         arrays: dict[str, NDArray[Any]] = {"indptr": self.indptr, "indices": self.indices}
         if self.times is not None:
             arrays["times"] = self.times
+        if self.weights is not None:
+            arrays["weights"] = self.weights
         meta = {"num_users": self.num_users, "num_items": self.num_items}
         return save_folder(path, _KIND, arrays=arrays, config=config, made_from=made_from, meta=meta)
 
@@ -139,8 +160,9 @@ class InteractionGraph:
         """Open a folder that `save` wrote; arrays stay on disk, memory-mapped."""
         folder = open_folder(path, _KIND)
         times = folder.array("times") if folder.has("times.npy") else None
+        weights = folder.array("weights") if folder.has("weights.npy") else None
         sizes = int(folder.meta["num_users"]), int(folder.meta["num_items"])
-        return cls(*sizes, folder.array("indptr"), folder.array("indices"), times)
+        return cls(*sizes, folder.array("indptr"), folder.array("indices"), times, weights)
 
 
 def build_graph(interactions: Interactions) -> InteractionGraph:

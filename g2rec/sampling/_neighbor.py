@@ -57,7 +57,9 @@ class NeighborSampler:
         self._weights, self._heaviest = _no_weights(), _no_weights()
         if weighted:
             if graph.weights is None:
-                raise DataError("weighted sampling needs a graph with weights, this one has none; drop weighted=")
+                raise DataError(
+                    "weighted sampling needs a graph with weights, this one has none; drop weighted="
+                )
             from g2rec.sampling import _kernels
 
             self._weights = read_only(graph.weights)
@@ -185,5 +187,16 @@ def _no_weights() -> NDArray[Any]:
 
 def _workspace() -> tuple[NDArray[Any], ...]:
     """Arrays that the kernel grows and uses again: see its first line."""
-    kinds = (np.int64, np.int32, np.int32, np.int64, np.int64, np.int32, np.int32, np.int64, np.int32, np.float64)
+    kinds = (
+        np.int64,
+        np.int32,
+        np.int32,
+        np.int64,
+        np.int64,
+        np.int32,
+        np.int32,
+        np.int64,
+        np.int32,
+        np.float64,
+    )
     return tuple(np.empty(16, kind) for kind in kinds)

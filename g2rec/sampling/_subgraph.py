@@ -53,8 +53,6 @@ class SampledSubgraph:
     def pin_memory(self) -> "SampledSubgraph":
         """The same subgraph in page-locked memory, from which a GPU copies while the CPU goes on."""
         pinned = {
-            name: value.pin_memory()
-            for name, value in vars(self).items()
-            if isinstance(value, torch.Tensor)
+            name: value.pin_memory() for name, value in vars(self).items() if isinstance(value, torch.Tensor)
         }
         return replace(self, **pinned)

@@ -1,4 +1,3 @@
-import numba
 import numpy as np
 import pytest
 import torch
@@ -6,7 +5,7 @@ from scipy.stats import chisquare
 
 from g2rec.errors import ConfigError, DataError
 from g2rec.graph import InteractionGraph
-from g2rec.sampling import NegativeSamplerConfig, NeighborSampler
+from g2rec.sampling import NegativeSamplerConfig, NeighborSampler, prefetch
 
 
 @pytest.fixture
@@ -101,17 +100,15 @@ def test_threads_do_not_matter():
         300, 200, rng.integers(0, 300, 9000), rng.integers(0, 200, 9000), rng.integers(0, 99, 9000)
     )
     sampler = NeighborSampler(graph, (7, 4), seed=3)
-    before, results = numba.get_num_threads(), []
-    try:
-        for threads in (1, before):
-            numba.set_num_threads(threads)
-            results.append(sampler.sample(torch.arange(250), key=(1, 2)))
-    finally:
-        numba.set_num_threads(before)
-    assert torch.equal(results[0].edge_index, results[1].edge_index)
-    assert torch.equal(results[0].nodes, results[1].nodes)
-    other = sampler.sample(torch.arange(250), key=(1, 3))
-    assert not torch.equal(results[0].edge_index, other.edge_index)
+
+    def make(step):
+        return sampler.sample(torch.arange(250), key=(1, step))
+
+    alone = [make(step) for step in range(12)]
+    for num_threads in (1, 4):
+        for a, b in zip(alone, prefetch(make, range(12), num_threads=num_threads, depth=6), strict=True):
+            assert torch.equal(a.edge_index, b.edge_index) and torch.equal(a.nodes, b.nodes)
+    assert not torch.equal(alone[0].nodes[:300], alone[1].nodes[:300])
 
 
 def test_the_batch_around_a_node_does_not_matter():
