@@ -9,7 +9,7 @@ from numba.extending import intrinsic
 from numba.np import arrayobj
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def prefetch(typing_context: Any, array: Any, index: Any) -> Any:
     """Ask for ``array[index]`` to be brought into the cache; never faults."""
 
@@ -25,7 +25,7 @@ def prefetch(typing_context: Any, array: Any, index: Any) -> Any:
     return types.void(array, index), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def multiply_high(typing_context: Any, a: Any, b: Any) -> Any:
     """The upper 64 bits of the product of two unsigned 64-bit numbers."""
 

@@ -24,7 +24,7 @@ _ONE = np.uint64(1)
 
 
 @nb.njit(inline="always")
-def mix(x):  # type: ignore[no-untyped-def]
+def mix(x):
     """The SplitMix64 finaliser."""
     x = (x ^ (x >> np.uint64(30))) * MIX_1
     x = (x ^ (x >> np.uint64(27))) * MIX_2
@@ -32,32 +32,32 @@ def mix(x):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(inline="always")
-def row_key(key, node, tree):  # type: ignore[no-untyped-def]
+def row_key(key, node, tree):
     """Key of a row's draws."""
     return mix(key ^ mix(np.uint64(node) * GOLDEN + np.uint64(tree) * TREE))
 
 
 @nb.njit(inline="always")
-def draw(key, counter, size):  # type: ignore[no-untyped-def]
+def draw(key, counter, size):
     """A number in [0, size)."""
     return np.int64(multiply_high(mix(key + np.uint64(counter + 1) * GOLDEN), np.uint64(size)))
 
 
 @nb.njit(inline="always")
-def uniform(key, counter):  # type: ignore[no-untyped-def]
+def uniform(key, counter):
     """A float in (0, 1), of 53 bits."""
     bits = mix(key + np.uint64(counter + 1) * GOLDEN) >> np.uint64(11)
     return (np.float64(bits) + 0.5) * (1.0 / 9007199254740992.0)
 
 
 @nb.njit(inline="always")
-def home(node, tree, shift):  # type: ignore[no-untyped-def]
+def home(node, tree, shift):
     """The slot of the hash table where a node's search begins."""
     return (np.uint64(node) * GOLDEN ^ np.uint64(tree) * TREE) >> shift
 
 
 @nb.njit
-def grown(array, used, size):  # type: ignore[no-untyped-def]
+def grown(array, used, size):
     """The array, or a larger copy of its first ``used`` values."""
     if len(array) >= size:
         return array
@@ -67,7 +67,7 @@ def grown(array, used, size):  # type: ignore[no-untyped-def]
 
 
 @nb.njit
-def table_for(table, bits, size, nodes, trees, many_trees, known):  # type: ignore[no-untyped-def]
+def table_for(table, bits, size, nodes, trees, many_trees, known):
     """A table with room for ``size`` nodes, holding the known ones; grows, never shrinks, within a batch."""
     wanted = np.int64(8)
     while (1 << wanted) < size + size // 2:
@@ -86,7 +86,7 @@ def table_for(table, bits, size, nodes, trees, many_trees, known):  # type: igno
 
 
 @nb.njit(inline="always")
-def number(table, shift, mask, node, tree, many_trees, nodes, trees, known):  # type: ignore[no-untyped-def]
+def number(table, shift, mask, node, tree, many_trees, nodes, trees, known):
     """The place of (tree, node) among ``nodes``; ``known`` if it is new, and then it is entered."""
     slot = home(node, tree, shift)
     while True:
@@ -105,7 +105,7 @@ def number(table, shift, mask, node, tree, many_trees, nodes, trees, known):  # 
 
 
 @nb.njit
-def prefix_end(times, begin, end, cut):  # type: ignore[no-untyped-def]
+def prefix_end(times, begin, end, cut):
     """The end of the part of a row that is strictly before the cut."""
     while begin < end:
         middle = (begin + end) // 2
@@ -117,7 +117,7 @@ def prefix_end(times, begin, end, cut):  # type: ignore[no-untyped-def]
 
 
 @nb.njit
-def is_excluded(excluded, first, last, neighbour):  # type: ignore[no-untyped-def]
+def is_excluded(excluded, first, last, neighbour):
     """Whether a neighbour is in the sorted range."""
     while first < last:
         middle = (first + last) // 2
@@ -131,13 +131,13 @@ def is_excluded(excluded, first, last, neighbour):  # type: ignore[no-untyped-de
 
 
 @nb.njit
-def excluded_range(excluded_nodes, node):  # type: ignore[no-untyped-def]
+def excluded_range(excluded_nodes, node):
     """Where a node's excluded neighbours begin and end."""
     return np.searchsorted(excluded_nodes, node), np.searchsorted(excluded_nodes, node + 1)
 
 
 @nb.njit
-def _among(positions, first, last, position):  # type: ignore[no-untyped-def]
+def _among(positions, first, last, position):
     hit = False
     for at in range(first, last):  # no early exit: so that it becomes vector instructions
         hit |= positions[np.uint64(at)] == position
@@ -145,7 +145,7 @@ def _among(positions, first, last, position):  # type: ignore[no-untyped-def]
 
 
 @nb.njit
-def _choose(  # type: ignore[no-untyped-def]
+def _choose(
     indices, weights, excluded, begin, degree, fanout, replace, key, most, first, last, positions, at, keys
 ):
     """Positions of one row that needs care: weighted, or with excluded neighbours. Returns where they end.
@@ -207,7 +207,7 @@ def _choose(  # type: ignore[no-untyped-def]
 
 
 @nb.njit(inline="always")
-def _take(  # type: ignore[no-untyped-def]
+def _take(
     indptr, indices, positions, first, last, owners, table, shift, mask, many_trees, look_ahead, nodes, trees,
     known, sources, keep_ids, edge_ids, edges,
 ):  # fmt: skip
@@ -233,7 +233,7 @@ def _take(  # type: ignore[no-untyped-def]
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def sample_batch(  # type: ignore[no-untyped-def]
+def sample_batch(
     indptr, indices, times, weights, heaviest, seeds, cuts, excluded_nodes, excluded, fanouts, keys, replace,
     want_degrees, want_ids, workspace,
 ):  # fmt: skip
@@ -424,7 +424,7 @@ def sample_batch(  # type: ignore[no-untyped-def]
 
 
 @nb.njit(cache=True, nogil=True)
-def row_maxima(indptr, weights, first, last):  # type: ignore[no-untyped-def]
+def row_maxima(indptr, weights, first, last):
     """Largest weight of each row of a range of nodes; 0 where a row is empty."""
     most = np.zeros(last - first, np.float32)
     for node in range(first, last):

@@ -1,6 +1,7 @@
 """The hand-over of the sampler: a small graph with its own node numbers."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -43,7 +44,7 @@ class SampledSubgraph:
 
     def to(self, device: torch.device | str) -> "SampledSubgraph":
         """The same subgraph on a device."""
-        moved = {
+        moved: dict[str, Any] = {
             name: value.to(device, non_blocking=True)
             for name, value in vars(self).items()
             if isinstance(value, torch.Tensor)
@@ -52,7 +53,7 @@ class SampledSubgraph:
 
     def pin_memory(self) -> "SampledSubgraph":
         """The same subgraph in page-locked memory, from which a GPU copies while the CPU goes on."""
-        pinned = {
+        pinned: dict[str, Any] = {
             name: value.pin_memory() for name, value in vars(self).items() if isinstance(value, torch.Tensor)
         }
         return replace(self, **pinned)

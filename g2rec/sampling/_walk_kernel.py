@@ -4,16 +4,26 @@ import numba as nb
 import numpy as np
 
 from g2rec.sampling._intrinsics import prefetch
-from g2rec.sampling._kernels import draw, excluded_range, grown, is_excluded, number, prefix_end, row_key
-from g2rec.sampling._kernels import table_for, uniform
+from g2rec.sampling._kernels import (
+    draw,
+    excluded_range,
+    grown,
+    is_excluded,
+    number,
+    prefix_end,
+    row_key,
+    table_for,
+    uniform,
+)
 
 _TRIES = 8
 """Draws before a walk that meets only excluded edges ends."""
 
 
 @nb.njit
-def _walk(  # type: ignore[no-untyped-def]
-    indptr, indices, times, cut, excluded_nodes, excluded, origin, key, num_walks, walk_length, restart, at, visits
+def _walk(
+    indptr, indices, times, cut, excluded_nodes, excluded, origin, key, num_walks, walk_length, restart, at,
+    visits,
 ):  # fmt: skip
     """Nodes of the origin's own side that walks from it visit, in ``visits``; returns how many.
 
@@ -52,9 +62,9 @@ def _walk(  # type: ignore[no-untyped-def]
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def walk_batch(  # type: ignore[no-untyped-def]
-    indptr, indices, times, seeds, cuts, excluded_nodes, excluded, num_neighbors, keys, num_walks, walk_length,
-    restart,
+def walk_batch(
+    indptr, indices, times, seeds, cuts, excluded_nodes, excluded, num_neighbors, keys, num_walks,
+    walk_length, restart,
 ):  # fmt: skip
     """Sample one batch of important neighbours; arguments and results as in `_kernels.sample_batch`."""
     many_trees = cuts is not None

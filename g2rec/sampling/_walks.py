@@ -46,7 +46,7 @@ class PinSageSampler:
         if not fanouts or min(fanouts) < 1 or num_walks < 1 or walk_length < 1 or not 0 <= restart < 1:
             raise ConfigError(
                 "fanouts, num_walks and walk_length must be at least 1 and restart in [0, 1), got "
-                f"{tuple(fanouts)}, {num_walks}, {walk_length} and {restart}; usual are (10, 5), 20, 2 and 0.5"
+                f"{tuple(fanouts)}, {num_walks}, {walk_length} and {restart}; usual: (10, 5), 20, 2, 0.5"
             )
         self.graph, self.fanouts, self.seed = graph, tuple(fanouts), seed
         self.num_walks, self.walk_length, self.restart = num_walks, walk_length, restart
