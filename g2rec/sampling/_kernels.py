@@ -1,9 +1,9 @@
 """The compiled loops of the neighbour sampler; compiled on first use and cached beside this file.
 
 One call samples one batch, on one thread and without the GIL: batches run side by side. Time goes to waiting
-for memory, so rows are handled a few at a time in three steps, each of which asks for the cache lines of the
-next: choose positions (`_choose`), read the neighbours there, number them (`_take`). Numbers are handed out
-by an open-addressing hash table, at most two thirds full, with node and number in one 8-byte slot.
+for memory, so a few rows are in flight, each in one of three steps that ask for the cache lines of the next:
+choose positions, read the neighbours there (`_read`), number them (`_enter`). Numbers are handed out by an
+open-addressing hash table, at most two thirds full, with node and number in one 8-byte slot.
 """
 
 import numba as nb
@@ -12,8 +12,9 @@ import numpy as np
 from g2rec.sampling._intrinsics import multiply_high, prefetch
 from g2rec.sampling._random import GOLDEN, MIX_1, MIX_2, TREE
 
-_ROWS = 8
-"""Rows in flight: with 8 to 16 neighbours each they fill a core's queue of outstanding cache misses."""
+_RING = 8
+"""Rows in flight: one is chosen from while the neighbours of an earlier one arrive, and the one before that
+is numbered. With 8 to 16 neighbours each they fill a core's queue of outstanding cache misses."""
 _CHUNK = 1024
 """Neighbours in flight where whole rows are taken."""
 _AHEAD = 24
@@ -207,21 +208,25 @@ def _choose(
 
 
 @nb.njit(inline="always")
-def _take(
-    indptr, indices, positions, first, last, owners, table, shift, mask, many_trees, look_ahead, nodes, trees,
-    known, sources, keep_ids, edge_ids, edges,
-):  # fmt: skip
-    """Read and number the neighbours at ``positions[first:last]``; returns the nodes and edges known."""
+def _read(indices, positions, first, last, tree, table, shift, keep_ids, edge_ids, edges):
+    """Put the neighbours in the place of their positions, and ask for their slots of the table."""
     for at in range(first, last):
         position = np.uint64(positions[np.uint64(at)])
         node = np.int64(indices[position])
         if keep_ids:
             edge_ids[edges + at - first] = np.int64(position)
         positions[np.uint64(at)] = node
-        prefetch(table, np.int64(home(node, owners[at] if many_trees else np.int32(0), shift)))
+        prefetch(table, np.int64(home(node, tree, shift)))
+
+
+@nb.njit(inline="always")
+def _enter(
+    indptr, neighbours, first, last, tree, table, shift, mask, many_trees, look_ahead, nodes, trees, known,
+    sources, edges,
+):  # fmt: skip
+    """Number the neighbours; returns the nodes and edges known."""
     for at in range(first, last):
-        tree = owners[at] if many_trees else np.int32(0)
-        node = positions[np.uint64(at)]
+        node = neighbours[np.uint64(at)]
         place = number(table, shift, mask, node, tree, many_trees, nodes, trees, known)
         if place == known:
             if look_ahead:
@@ -260,7 +265,7 @@ def sample_batch(
         nodes [n], seed places [S], sources and targets [2, e], degrees [n] or [0], edge positions [e] or [0],
         nodes and edges known after each hop [H + 1], and the workspace.
     """
-    table, nodes, trees, begins, degrees, counts, sources, positions, owners, clocks = workspace
+    table, nodes, trees, begins, degrees, counts, sources, positions, clocks = workspace
     many_trees, keep_ids = cuts is not None, want_ids is not None
     num_hops = len(fanouts)
     nodes, trees = grown(nodes, 0, len(seeds)), grown(trees, 0, len(seeds))
@@ -314,84 +319,84 @@ def sample_batch(
         nodes, trees = grown(nodes, known, known + room), grown(trees, known, known + room)
         table, bits = table_for(table, bits, known + room, nodes, trees, many_trees, known)
         shift, mask = np.uint64(64 - bits), np.uint64((1 << bits) - 1)
-        size = _CHUNK if fanout < 0 else 2 * _ROWS * fanout
-        positions, owners = grown(positions, 0, size), grown(owners, 0, size)
+        positions = grown(positions, 0, _CHUNK if fanout < 0 else _RING * fanout)
         clocks = grown(clocks, 0, max(fanout, 1))
         look_ahead = hop + 1 < num_hops
-        rows = 1 if fanout < 0 else _ROWS
-        filled, before = np.int64(0), np.int64(0)  # end of the part being filled, and of the one to be taken
-        num_blocks = (end - start + rows - 1) // rows
-        for block in range(num_blocks + 1):
-            base = (block & 1) * rows * fanout if fanout >= 0 else np.int64(0)
-            filled = base
-            if block < num_blocks:
-                for row in range(start + block * rows, min(start + (block + 1) * rows, end)):
-                    node, begin, degree = nodes[row], begins[row], degrees[row]
-                    tree = trees[row] if many_trees else np.int32(0)
-                    first, last = np.int64(0), np.int64(0)
-                    if len(bans) > 0:
-                        slot = home(node, 0, ban_shift)
-                        while bans[slot] >= 0 and excluded_nodes[bans[slot]] != node:
-                            slot = (slot + _ONE) & ban_mask
-                        if bans[slot] >= 0:
-                            first = bans[slot]
-                            last = first
-                            while last < len(excluded) and excluded_nodes[last] == node:
-                                last += 1
-                    if fanout < 0:
-                        row_start = edges
-                        for chunk in range(begin, begin + degree, _CHUNK):
-                            stop = np.int64(0)
-                            for position in range(chunk, min(chunk + _CHUNK, begin + degree)):
-                                if first == last or not is_excluded(excluded, first, last, indices[position]):
-                                    positions[stop] = position
-                                    owners[stop] = tree
-                                    stop += 1
-                            known, edges = _take(
-                                indptr, indices, positions, 0, stop, owners, table, shift, mask, many_trees,
-                                look_ahead, nodes, trees, known, sources, keep_ids, edge_ids, edges,
-                            )  # fmt: skip
-                        counts[row] = np.int32(edges - row_start)
-                        continue
-                    opened = filled
-                    if degree == 0 or fanout == 0:
-                        pass
-                    elif degree <= fanout and not replace and first == last:
-                        prefetch(indices, begin)
-                        prefetch(indices, begin + degree - 1)
-                        for j in range(degree):
-                            positions[filled + j] = begin + j
-                        filled += degree
-                    elif len(weights) > 0 or first < last:
-                        most = np.float64(heaviest[node]) if len(weights) > 0 else 0.0
-                        filled = _choose(
-                            indices, weights, excluded, begin, degree, fanout, replace,
-                            row_key(keys[hop], node, tree), most, first, last, positions, filled, clocks,
+        read = edges  # edges whose neighbours were read
+        for row in range(start, end if fanout < 0 else end + _RING - 1):
+            if row < end:
+                node, begin, degree = nodes[row], begins[row], degrees[row]
+                tree = trees[row] if many_trees else np.int32(0)
+                first, last = np.int64(0), np.int64(0)
+                if len(bans) > 0:
+                    slot = home(node, 0, ban_shift)
+                    while bans[slot] >= 0 and excluded_nodes[bans[slot]] != node:
+                        slot = (slot + _ONE) & ban_mask
+                    if bans[slot] >= 0:
+                        first = bans[slot]
+                        last = first
+                        while last < len(excluded) and excluded_nodes[last] == node:
+                            last += 1
+                if fanout < 0:
+                    before = edges
+                    for chunk in range(begin, begin + degree, _CHUNK):
+                        stop = np.int64(0)
+                        for position in range(chunk, min(chunk + _CHUNK, begin + degree)):
+                            if first == last or not is_excluded(excluded, first, last, indices[position]):
+                                positions[stop] = position
+                                stop += 1
+                        _read(indices, positions, 0, stop, tree, table, shift, keep_ids, edge_ids, edges)
+                        known, edges = _enter(
+                            indptr, positions, 0, stop, tree, table, shift, mask, many_trees, look_ahead,
+                            nodes, trees, known, sources, edges,
                         )  # fmt: skip
-                    else:
-                        key = row_key(keys[hop], node, tree)
-                        for j in range(fanout):
-                            if replace:
-                                position = begin + draw(key, j, degree)
-                            else:  # Floyd 1987: a uniform subset in as many draws as it has members
-                                top = degree - fanout + j
-                                position = begin + draw(key, j, top + 1)
-                                if _among(positions, opened, filled, position):
-                                    position = begin + top
-                            positions[filled] = position
-                            filled += 1
-                            prefetch(indices, position)
-                    counts[row] = np.int32(filled - opened)
-                    if many_trees:
-                        for at in range(opened, filled):
-                            owners[at] = tree
-            if block > 0 and fanout >= 0:
-                other = ((block - 1) & 1) * rows * fanout
-                known, edges = _take(
-                    indptr, indices, positions, other, before, owners, table, shift, mask, many_trees,
-                    look_ahead, nodes, trees, known, sources, keep_ids, edge_ids, edges,
+                    counts[row] = np.int32(edges - before)
+                    continue
+                opened = (row % _RING) * fanout
+                filled = opened
+                if degree == 0 or fanout == 0:
+                    pass
+                elif degree <= fanout and not replace and first == last:
+                    prefetch(indices, begin)
+                    prefetch(indices, begin + degree - 1)
+                    for j in range(degree):
+                        positions[filled + j] = begin + j
+                    filled += degree
+                elif len(weights) > 0 or first < last:
+                    most = np.float64(heaviest[node]) if len(weights) > 0 else 0.0
+                    filled = _choose(
+                        indices, weights, excluded, begin, degree, fanout, replace,
+                        row_key(keys[hop], node, tree), most, first, last, positions, filled, clocks,
+                    )  # fmt: skip
+                else:
+                    key = row_key(keys[hop], node, tree)
+                    for j in range(fanout):
+                        if replace:
+                            position = begin + draw(key, j, degree)
+                        else:  # Floyd 1987: a uniform subset in as many draws as it has members
+                            top = degree - fanout + j
+                            position = begin + draw(key, j, top + 1)
+                            if _among(positions, opened, filled, position):
+                                position = begin + top
+                        positions[filled] = position
+                        filled += 1
+                        prefetch(indices, position)
+                counts[row] = np.int32(filled - opened)
+            earlier = row - _RING + 2
+            if start <= earlier < end:
+                opened = (earlier % _RING) * fanout
+                tree = trees[earlier] if many_trees else np.int32(0)
+                stop = opened + counts[earlier]
+                _read(indices, positions, opened, stop, tree, table, shift, keep_ids, edge_ids, read)
+                read += counts[earlier]
+            earlier -= 1
+            if start <= earlier:
+                opened = (earlier % _RING) * fanout
+                tree = trees[earlier] if many_trees else np.int32(0)
+                known, edges = _enter(
+                    indptr, positions, opened, opened + counts[earlier], tree, table, shift, mask, many_trees,
+                    look_ahead, nodes, trees, known, sources, edges,
                 )  # fmt: skip
-            before = filled
         start = end
         nodes_per_hop[hop + 1], edges_per_hop[hop + 1] = known, edges
 
@@ -416,7 +421,7 @@ def sample_batch(
             if cuts is not None:
                 last = prefix_end(times, begin, last, cuts[trees[at]])
             out_degrees[np.uint64(at)] = last - begin
-    used = (table, nodes, trees, begins, degrees, counts, sources, positions, owners, clocks)
+    used = (table, nodes, trees, begins, degrees, counts, sources, positions, clocks)
     return (
         out_nodes, seed_index, edge_index, out_degrees, edge_ids[: edges if keep_ids else 0].copy(),
         nodes_per_hop, edges_per_hop, used,

@@ -187,16 +187,5 @@ def _no_weights() -> NDArray[Any]:
 
 def _workspace() -> tuple[NDArray[Any], ...]:
     """Arrays that the kernel grows and uses again: see its first line."""
-    kinds = (
-        np.int64,
-        np.int32,
-        np.int32,
-        np.int64,
-        np.int64,
-        np.int32,
-        np.int32,
-        np.int64,
-        np.int32,
-        np.float64,
-    )
-    return tuple(np.empty(16, kind) for kind in kinds)
+    kinds = "int64 int32 int32 int64 int64 int32 int32 int64 float64"
+    return tuple(np.empty(16, kind) for kind in kinds.split())
