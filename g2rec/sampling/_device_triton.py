@@ -1,0 +1,245 @@
+# mypy: ignore-errors
+"""The fused kernels of the sampler. Sizes that depend on what was drawn stay in device memory (``meta``):
+``meta[h]`` nodes known after hop h, ``meta[H + 1 + h]`` edges known before hop h; so grids cover the largest
+case, and programs beyond the end return at once.
+
+Numbers are given without hash or sort: a bit for each node of the graph (6.4 MB for 51 million nodes: it
+stays in the cache), marked by the hop, and with each word of 32 bits the number of its first node. A node's
+number is then that plus the bits below its own.
+"""
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def _mix(x):
+    """The SplitMix64 finaliser, on uint64."""
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EB
+    return x ^ (x >> 31)
+
+
+@triton.jit
+def _ones(x):
+    """The bits set in each uint32."""
+    x = x - ((x >> 1) & 0x55555555)
+    x = (x & 0x33333333) + ((x >> 2) & 0x33333333)
+    x = (x + (x >> 4)) & 0x0F0F0F0F
+    return ((x * 0x01010101) >> 24).to(tl.int32)
+
+
+@triton.jit
+def _add(a, b):
+    return a + b
+
+
+@triton.jit
+def _before(sums, pid, BLOCK: tl.constexpr):
+    """The sum of the first ``pid`` block sums."""
+    total = tl.zeros([BLOCK], tl.int32)
+    for start in range(0, pid, BLOCK):
+        at = start + tl.arange(0, BLOCK)
+        total += tl.load(sums + at, mask=at < pid, other=0)
+    return tl.sum(total, 0)
+
+
+@triton.jit
+def mark(bitmap, nodes, size, BLOCK: tl.constexpr):
+    """Set the bits of the seeds."""
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    node = tl.load(nodes + at, mask=at < size, other=0)
+    one = tl.full([BLOCK], 1, tl.int32) << (node & 31).to(tl.int32)
+    tl.atomic_or(bitmap + (node >> 5), one, mask=at < size, sem="relaxed")
+
+
+@triton.jit
+def count_new(bitmap, known, sums, num_words, BLOCK: tl.constexpr):
+    """How many nodes of each block of words are marked and were not known."""
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    new = tl.load(bitmap + at, mask=at < num_words, other=0)
+    new = new & ~tl.load(known + at, mask=at < num_words, other=0)
+    tl.store(sums + tl.program_id(0), tl.sum(_ones(new.to(tl.uint32, bitcast=True)), 0))
+
+
+@triton.jit
+def number_new(
+    bitmap, known, sums, table, nodes, meta, hop, num_words,
+    EMIT: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Number the new nodes of a hop in rising order, write them down, and clear the marks."""
+    pid = tl.program_id(0)
+    at = pid.to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    marked = tl.load(bitmap + at, mask=at < num_words, other=0)
+    old = tl.load(known + at, mask=at < num_words, other=0)
+    new = (marked & ~old).to(tl.uint32, bitcast=True)
+    tl.store(bitmap + at, tl.zeros([BLOCK], tl.int32), mask=(at < num_words) & (marked != 0))
+    tl.store(known + at, marked | old, mask=(at < num_words) & (new != 0))
+    count = _ones(new)
+    start = _before(sums, pid, 1024)
+    if hop > 0:
+        start += tl.load(meta + hop - 1).to(tl.int32)
+    first = start + tl.cumsum(count, 0) - count
+    tl.store(table + at, (first.to(tl.int64) << 32) | new.to(tl.int64), mask=at < num_words)
+    if EMIT:
+        left = new
+        for step in range(tl.max(count, 0)):
+            low = left & (0 - left).to(tl.uint32)
+            node = at * 32 + _ones(low - 1)
+            tl.store(nodes + first + step, node.to(tl.int32), mask=left != 0)
+            left = left ^ low
+    if pid == tl.num_programs(0) - 1:
+        tl.store(meta + hop, (start + tl.sum(count, 0)).to(tl.int64))
+
+
+@triton.jit
+def count_rows(
+    nodes, indptr, begins, degrees, sums, meta, hop,
+    K: tl.constexpr, REPLACE: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Begin and degree of the rows to expand, and how many edges each block of them gives."""
+    pid = tl.program_id(0)
+    first = tl.full([], 0, tl.int64)
+    if hop > 0:
+        first = tl.load(meta + hop - 1)
+    last = tl.load(meta + hop)
+    row = first + pid.to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = row < last
+    node = tl.load(nodes + row, mask=inside, other=0).to(tl.int64)
+    begin = tl.load(indptr + node, mask=inside, other=0)
+    degree = (tl.load(indptr + node + 1, mask=inside, other=0) - begin).to(tl.int32)
+    tl.store(begins + row, begin, mask=inside)
+    tl.store(degrees + row, degree, mask=inside)
+    count = tl.where(degree > 0, K, 0) if REPLACE else tl.minimum(degree, K)
+    tl.store(sums + pid, tl.sum(count, 0))
+
+
+@triton.jit
+def place_rows(
+    degrees, sums, offsets, meta, hop, num_hops,
+    K: tl.constexpr, REPLACE: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Where the edges of each row begin; ``offsets`` has one entry more than rows."""
+    pid = tl.program_id(0)
+    first = tl.full([], 0, tl.int64)
+    if hop > 0:
+        first = tl.load(meta + hop - 1)
+    last = tl.load(meta + hop)
+    start = first + pid.to(tl.int64) * BLOCK
+    if start < last or pid == 0:
+        row = start + tl.arange(0, BLOCK)
+        inside = row < last
+        degree = tl.load(degrees + row, mask=inside, other=0)
+        count = tl.where(degree > 0, K, 0) if REPLACE else tl.minimum(degree, K)
+        base = tl.load(meta + num_hops + 1 + hop).to(tl.int32) + _before(sums, pid, 1024)
+        end = base + tl.cumsum(count, 0)
+        tl.store(offsets + row, end - count, mask=inside)
+        if start + BLOCK >= last:
+            total = base + tl.sum(count, 0)
+            tl.store(offsets + last, total)
+            tl.store(meta + num_hops + 2 + hop, total.to(tl.int64))
+
+
+@triton.jit
+def draw_rows(
+    nodes, begins, degrees, offsets, indices, keys, bitmap, neighbours, meta, hop,
+    K: tl.constexpr, REPLACE: tl.constexpr, CHECK: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Draw and mark the neighbours of each row, one thread a row; all of a row's loads are in flight."""
+    first = tl.full([], 0, tl.int64)
+    if hop > 0:
+        first = tl.load(meta + hop - 1)
+    last = tl.load(meta + hop)
+    start = first + tl.program_id(0).to(tl.int64) * BLOCK
+    if start < last:
+        row = start + tl.arange(0, BLOCK)
+        inside = row < last
+        node = tl.load(nodes + row, mask=inside, other=0).to(tl.uint64)
+        begin = tl.load(begins + row, mask=inside, other=0)
+        degree = tl.load(degrees + row, mask=inside, other=0)
+        offset = tl.load(offsets + row, mask=inside, other=0)
+        key = _mix(_mix(node * 0x9E3779B97F4A7C15) ^ tl.load(keys + hop).to(tl.uint64, bitcast=True))
+        whole = degree <= K
+        chosen = ()
+        for j in tl.static_range(K):
+            bits = _mix(key + (((j + 1) * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF))
+            if REPLACE:
+                place = tl.umulhi(bits, degree.to(tl.uint64)).to(tl.int32)
+            else:
+                top = degree - K + j
+                place = tl.umulhi(bits, tl.maximum(top + 1, 0).to(tl.uint64)).to(tl.int32)
+                taken = place < 0
+                for i in tl.static_range(j):
+                    taken = taken | (chosen[i] == place)
+                place = tl.where(whole, j, tl.where(taken, top, place))
+            chosen = chosen + (place,)  # noqa: RUF005
+        found = ()
+        for j in tl.static_range(K):
+            present = inside & ((degree > 0) if REPLACE else (degree > j))
+            found = found + (tl.load(indices + (begin + chosen[j]), mask=present, other=0),)  # noqa: RUF005
+        for j in tl.static_range(K):
+            present = inside & ((degree > 0) if REPLACE else (degree > j))
+            tl.store(neighbours + offset + j, found[j], mask=present)
+        for j in tl.static_range(K):
+            present = inside & ((degree > 0) if REPLACE else (degree > j))
+            one = tl.full([BLOCK], 1, tl.int32) << (found[j] & 31)
+            word = bitmap + (found[j] >> 5)
+            if CHECK:
+                present = present & ((tl.load(word, mask=present, other=0) & one) == 0)
+            tl.atomic_or(word, one, mask=present, sem="relaxed")
+
+
+@triton.jit
+def number_edges(
+    neighbours, offsets, tables, perm, edge_index, first, last, num_edges, num_words, hop,
+    LEVELS: tl.constexpr, KP: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Look up the numbers of the neighbours of rows first .. last - 1 and write both ends of each edge."""
+    row = first + tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    begin = tl.load(offsets + row, mask=row < last, other=0)
+    end = tl.load(offsets + row + 1, mask=row < last, other=0)
+    edge = begin[:, None] + tl.arange(0, KP)[None, :]
+    present = edge < end[:, None]
+    node = tl.load(neighbours + edge, mask=present, other=0)
+    word = (node >> 5).to(tl.int64)
+    one = tl.full([BLOCK, KP], 1, tl.uint32) << (node & 31).to(tl.uint32)
+    local = tl.zeros([BLOCK, KP], tl.int32)
+    need = present
+    for back in tl.static_range(LEVELS):
+        level = LEVELS - 1 - back
+        entry = tl.load(tables + level * num_words + word, mask=need & (level <= hop + 1), other=0)
+        bits = (entry & 0xFFFFFFFF).to(tl.uint32)
+        hit = (bits & one) != 0
+        number = (entry >> 32).to(tl.int32) + _ones(bits & (one - 1))
+        if level == 0:
+            number = tl.load(perm + number, mask=hit, other=0).to(tl.int32)
+        local = tl.where(hit, number, local)
+        need = need & (hit == 0)
+    target = row[:, None] + tl.zeros([BLOCK, KP], tl.int64)
+    tl.store(edge_index + edge, local.to(tl.int64), mask=present)
+    tl.store(edge_index + num_edges + edge, target, mask=present)
+
+
+@triton.jit
+def rank_seeds(table, seeds, ranks, size, BLOCK: tl.constexpr):
+    """The rank of each seed among the distinct ones."""
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    node = tl.load(seeds + at, mask=at < size, other=0)
+    entry = tl.load(table + (node >> 5), mask=at < size, other=0)
+    one = tl.full([BLOCK], 1, tl.uint32) << (node & 31).to(tl.uint32)
+    rank = (entry >> 32).to(tl.int32) + _ones((entry & 0xFFFFFFFF).to(tl.uint32) & (one - 1))
+    tl.store(ranks + at, rank.to(tl.int64), mask=at < size)
+
+
+@triton.jit
+def deliver_nodes(
+    nodes, indptr, out, degrees, size, DEGREES: tl.constexpr, BLOCK: tl.constexpr
+):  # fmt: skip
+    """The nodes as int64, with their degrees."""
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    node = tl.load(nodes + at, mask=at < size, other=0).to(tl.int64)
+    tl.store(out + at, node, mask=at < size)
+    if DEGREES:
+        begin = tl.load(indptr + node, mask=at < size, other=0)
+        end = tl.load(indptr + node + 1, mask=at < size, other=0)
+        tl.store(degrees + at, end - begin, mask=at < size)
