@@ -2,7 +2,7 @@
 
 from g2rec.graph._bipartite import InteractionGraph, build_graph
 from g2rec.graph._coengagement import CoEngagementGraph
-from g2rec.graph._convert import to_networkx, to_pyg
+from g2rec.graph._convert import event_pairs, pyg_data, to_dgl, to_networkx, to_pyg
 from g2rec.graph._pairs import CoEngagementConfig, build_coengagement
 
 __all__ = [
@@ -11,6 +11,9 @@ __all__ = [
     "InteractionGraph",
     "build_coengagement",
     "build_graph",
+    "event_pairs",
+    "pyg_data",
+    "to_dgl",
     "to_networkx",
     "to_pyg",
 ]

@@ -146,8 +146,8 @@ def test_bad_config():
 def test_conversions():
     graph = InteractionGraph.from_events(2, 2, np.array([0, 1, 1]), np.array([1, 1, 0]), np.array([1, 2, 3]))
     data = to_pyg(graph)
-    assert data["user", "engages", "item"].edge_index.tolist() == [[0, 1, 1], [1, 1, 0]]
-    assert data["item", "engaged_by", "user"].edge_index.tolist() == [[0, 1, 1], [1, 0, 1]]
+    assert data["user", "engages", "item"].edge_index.tolist() == [[1, 0, 1], [0, 1, 1]]
+    assert data["item", "engaged_by", "user"].edge_index.tolist() == [[1, 1, 0], [0, 1, 1]]
     plain = to_networkx(graph)
     assert plain.number_of_edges() == 3 and nx.is_bipartite(plain)
     assert plain[0][3][0]["time"] == 1
