@@ -139,10 +139,10 @@ def excluded_range(excluded_nodes, node):
 
 @nb.njit
 def _among(positions, first, last, position):
-    hit = False
-    for at in range(first, last):  # no early exit: so that it becomes vector instructions
-        hit |= positions[np.uint64(at)] == position
-    return hit
+    for at in range(first, last):
+        if positions[np.uint64(at)] == position:
+            return True
+    return False
 
 
 @nb.njit
@@ -370,14 +370,19 @@ def sample_batch(
                     )  # fmt: skip
                 else:
                     key = row_key(keys[hop], node, tree)
+                    marks = np.uint64(0)  # a bit for each position modulo 64: most draws need no search
                     for j in range(fanout):
                         if replace:
                             position = begin + draw(key, j, degree)
                         else:  # Floyd 1987: a uniform subset in as many draws as it has members
                             top = degree - fanout + j
-                            position = begin + draw(key, j, top + 1)
-                            if _among(positions, opened, filled, position):
-                                position = begin + top
+                            place = draw(key, j, top + 1)
+                            mark = _ONE << np.uint64(place & 63)
+                            if marks & mark and _among(positions, opened, filled, begin + place):
+                                place = top
+                                mark = _ONE << np.uint64(place & 63)
+                            marks |= mark
+                            position = begin + place
                         positions[filled] = position
                         filled += 1
                         prefetch(indices, position)
