@@ -139,7 +139,7 @@ def excluded_range(excluded_nodes, node):
 
 @nb.njit
 def _among(positions, first, last, position):
-    for at in range(first, last):
+    for at in range(first, last):  # noqa: SIM110 - numba compiles no any()
         if positions[np.uint64(at)] == position:
             return True
     return False
