@@ -2,10 +2,12 @@
 
 from g2rec.graph._bipartite import InteractionGraph, build_graph
 from g2rec.graph._coengagement import CoEngagementGraph
-from g2rec.graph._convert import event_pairs, pyg_data, to_dgl, to_networkx, to_pyg
+from g2rec.graph._convert import TO_ITEM, TO_USER, event_pairs, pyg_data, to_dgl, to_networkx, to_pyg
 from g2rec.graph._pairs import CoEngagementConfig, build_coengagement
 
 __all__ = [
+    "TO_ITEM",
+    "TO_USER",
     "CoEngagementConfig",
     "CoEngagementGraph",
     "InteractionGraph",
