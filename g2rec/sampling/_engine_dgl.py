@@ -14,9 +14,9 @@ class DGLNeighborSampler(PeerSampler):
 
     It is DGL's own ``NeighborSampler``, but that every node is expanded once: DGL draws anew for the seeds in
     every hop. Arguments as for `NeighborSampler`; times and excluded edges are refused. The graph is copied
-    into DGL's CSC form, in 32-bit ids where they suffice. The key decides what is drawn, for a given number
-    of DGL's threads (``OMP_NUM_THREADS``); DGL's generator is left set to it. Calls from several threads take
-    turns.
+    into DGL's CSC form, in 32-bit ids where they suffice. The key decides what is drawn for calls from one
+    thread, given ``OMP_NUM_THREADS``: DGL has a generator for each thread, which is left set to the key.
+    Calls from several threads take turns.
 
     Raises:
         ConfigError: If DGL is not installed, or a fan-out is below -1.

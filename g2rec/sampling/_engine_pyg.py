@@ -20,9 +20,8 @@ class PyGNeighborSampler(PeerSampler):
     decides what is drawn; calls from several threads take turns, because the operator draws from torch's
     global generator, which is set for the call and put back.
 
-    Without replacement torch-sparse 0.6.18 is not uniform: of a row longer than the fan-out k, the last k
-    neighbours, here the newest, come less often (of 6 neighbours and k = 2, the last two half as often as
-    the others; `tests/contracts` shows it).
+    Without replacement torch-sparse 0.6.18 is not uniform (https://github.com/rusty1s/pytorch_sparse/issues/385):
+    of a row longer than the fan-out k, the last k neighbours, here the newest, come less often.
 
     Raises:
         ConfigError: If neither library is installed, or a fan-out is below -1.
