@@ -1,7 +1,7 @@
 """Our samplers under PyG's loaders: any PyG model works on the graph in place."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -48,7 +48,9 @@ class G2RecSampler(BaseSampler):  # type: ignore[misc]
     that position, less the number of events for (user, engages, item).
 
     Neighbours and negatives come from torch's global generator, as in PyG: each call draws anew, and
-    ``torch.manual_seed`` repeats a run with the same number of workers.
+    ``torch.manual_seed`` repeats a run with the same number of workers. Threads beat workers, which copy each
+    batch: ``for batch in prefetch(loader, torch.randperm(num_seeds).split(1024))`` (their order is not
+    repeated, so neither are their draws).
 
     Args:
         sampler: Any sampler with a ``graph``, except random walks.
@@ -158,27 +160,45 @@ def _typed(sub: SampledSubgraph, trees: Tensor | None, graph: InteractionGraph) 
     is_item = sub.nodes >= graph.num_users
     items = torch.cumsum(is_item, 0)
     local = torch.where(is_item, items - 1, torch.arange(len(items), device=items.device) - items)
-    source, target = sub.edge_index
-    to_item = is_item[target]
-    num_items, num_to_item = _running(is_item), _running(to_item)
-    nodes, edges = (0, *sub.nodes_per_hop), (0, *sub.edges_per_hop)
+    to_item = is_item.index_select(0, sub.edge_index[1])
+    source, target = (local.index_select(0, end) for end in sub.edge_index)
     out = HeteroSamplerOutput({}, {}, {}, {}, None if trees is None else {}, {}, {})
-    for kind, chosen, first in (("user", ~is_item, 0), ("item", is_item, graph.num_users)):
-        out.node[kind] = sub.nodes[chosen] - first
-        out.num_sampled_nodes[kind] = _steps([num_items(n) if first else n - num_items(n) for n in nodes])
+    users_and_items = _parted(is_item, (0, *sub.nodes_per_hop))
+    for kind, first, (at, counts) in zip(
+        ("user", "item"), (0, graph.num_users), users_and_items, strict=True
+    ):
+        out.node[kind] = sub.nodes.index_select(0, at) - first
+        out.num_sampled_nodes[kind] = counts
         if trees is not None:
-            out.batch[kind] = trees[chosen]
-    for edge_type, chosen, first in ((TO_ITEM, to_item, graph.num_edges // 2), (TO_USER, ~to_item, 0)):
-        out.row[edge_type], out.col[edge_type] = local[source[chosen]], local[target[chosen]]
-        out.edge[edge_type] = None if sub.edge_ids is None else sub.edge_ids[chosen] - first
-        counts = [num_to_item(e) if edge_type == TO_ITEM else e - num_to_item(e) for e in edges]
-        out.num_sampled_edges[edge_type] = _steps(counts)
+            out.batch[kind] = trees.index_select(0, at)
+    by_target = _parted(to_item, (0, *sub.edges_per_hop))
+    for kinds, first, (at, counts) in zip(
+        (TO_USER, TO_ITEM), (0, graph.num_edges // 2), by_target, strict=True
+    ):
+        out.row[kinds], out.col[kinds] = source.index_select(0, at), target.index_select(0, at)
+        out.edge[kinds] = None if sub.edge_ids is None else sub.edge_ids.index_select(0, at) - first
+        out.num_sampled_edges[kinds] = counts
     return out
 
 
-def _running(chosen: Tensor) -> Callable[[int], int]:
-    """How many of the first n are chosen, as a function of n."""
-    return lambda n: int(chosen[:n].sum())
+def _parted(mask: Tensor, bounds: Sequence[int]) -> tuple[tuple[Tensor, list[int]], tuple[Tensor, list[int]]]:
+    """Positions where the mask is false, and where it is true, each with how many are in each hop.
+
+    Around seeds of one type all of a hop is of one type, which spares the search.
+    """
+    none = mask.new_empty(0, dtype=torch.int64)
+    found: tuple[list[Tensor], list[Tensor]] = ([none], [none])
+    counts: tuple[list[int], list[int]] = ([], [])
+    for first, last in itertools.pairwise(bounds):
+        hop = mask[first:last]
+        true = int(hop.sum())
+        for side, count in enumerate((last - first - true, true)):
+            counts[side].append(count)
+            if count == last - first:
+                found[side].append(torch.arange(first, last, device=mask.device))
+            elif count:
+                found[side].append(torch.nonzero(hop == bool(side)).flatten() + first)
+    return (torch.cat(found[0]), counts[0]), (torch.cat(found[1]), counts[1])
 
 
 def _steps(running: Sequence[int]) -> list[int]:
@@ -193,7 +213,7 @@ def _trees(sub: SampledSubgraph) -> Tensor:
     first = 0
     for last in sub.edges_per_hop:
         source, target = sub.edge_index[:, first:last]
-        trees[source] = trees[target]
+        trees[source] = trees.index_select(0, target)
         first = last
     return trees
 

@@ -9,7 +9,7 @@ import torch
 
 from g2rec.errors import ConfigError, DataError
 from g2rec.graph import TO_ITEM, TO_USER, InteractionGraph, event_pairs, pyg_data, to_pyg
-from g2rec.sampling import NeighborSampler, PinSageSampler
+from g2rec.sampling import NeighborSampler, PinSageSampler, prefetch
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
 USERS, ITEMS = 60, 40
@@ -201,6 +201,16 @@ def test_draws_follow_torch(graph):
     alone, forked = epochs(0), epochs(2)
     assert alone == epochs(0) and alone[0] != alone[1]
     assert forked == epochs(2) and forked[0] != forked[1]
+
+
+def test_threads(graph):
+    from torch_geometric.loader import NodeLoader
+
+    loader = NodeLoader(pyg_data(graph), adapter(NeighborSampler(graph, (3, 2)), key=(0, 0)), "user")
+    batches = list(prefetch(loader, torch.arange(USERS).split(7)))
+    assert torch.cat([batch["user"].input_id for batch in batches]).tolist() == list(range(USERS))
+    for batch, index in zip(batches, torch.arange(USERS).split(7), strict=True):
+        assert torch.equal(batch[TO_USER].edge_index, loader(index)[TO_USER].edge_index)
 
 
 def test_refusals(graph):
