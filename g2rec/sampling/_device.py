@@ -74,15 +74,10 @@ class DeviceSampler:
         times: Int[Tensor, " S"] | None = None,
         exclude: tuple[Tensor, Tensor] | None = None,
     ) -> SampledSubgraph:
-        """Sample around seeds; arguments and errors as for `NeighborSampler.sample`.
-
-        Seeds on the CPU are checked before the work starts, seeds on the device while it runs.
-        """
+        """Sample around seeds, on any device; arguments and errors as for `NeighborSampler.sample`."""
         keys = [hop_key(self.seed, key, hop) for hop in range(len(self.fanouts))]
         plain = times is None and (exclude is None or len(exclude[0]) == 0)
         if self._fused is not None and plain and len(seeds):
-            if not seeds.is_cuda:
-                check_seeds(seeds, self.graph.num_nodes)
             found: SampledSubgraph | None = self._fused.sample(seeds, keys)
             if found is not None:
                 return found

@@ -102,7 +102,8 @@ class DeviceGraph:
                 f"the graph takes {wanted / 1e9:.1f} GB, which neither {where} nor page-locked host memory "
                 f"could hold ({str(error).splitlines()[0]}); sample with NeighborSampler on the CPU"
             ) from error
-        return cls(graph.num_users, graph.num_items, indptr, indices, seconds, _longest(indptr), on_host)
+        sizes = int(graph.num_users), int(graph.num_items)
+        return cls(*sizes, indptr, indices, seconds, _longest(indptr), on_host)
 
     @classmethod
     def generate(
