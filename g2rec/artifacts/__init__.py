@@ -1,12 +1,13 @@
 """Folders that hold one hand-over each: written whole or not at all, checked when opened."""
 
 from g2rec.artifacts._fingerprint import derive_seed, fingerprint, to_plain
-from g2rec.artifacts._folder import FORMAT_VERSION, Folder, open_folder, save_folder
+from g2rec.artifacts._folder import FORMAT_VERSION, Folder, adopt_folder, open_folder, save_folder
 from g2rec.artifacts._io import disk_error, hash_file, read_json, replace_path, write_json
 
 __all__ = [
     "FORMAT_VERSION",
     "Folder",
+    "adopt_folder",
     "derive_seed",
     "disk_error",
     "fingerprint",

@@ -10,8 +10,11 @@ Layout of a folder::
 Nothing is pickled. A folder is written under a temporary name and renamed when it is whole.
 """
 
+import os
 import shutil
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +30,8 @@ from g2rec.artifacts._io import disk_error, hash_file, read_json, replace_path, 
 from g2rec.errors import ArtifactError
 
 FORMAT_VERSION = 1
+_SMALL_BYTES = 1 << 26
+"""Folders that are hashed without threads."""
 
 
 @dataclass(frozen=True)
@@ -114,17 +119,8 @@ def save_folder(
             )
             files[f"{name}.safetensors"] = {"shapes": {key: list(t.shape) for key, t in group.items()}}
         for name, entry in files.items():
-            entry["bytes"] = (temporary / name).stat().st_size
             entry["sha256"] = hash_file(temporary / name)
-        body = {
-            "format_version": FORMAT_VERSION,
-            "kind": kind,
-            "files": files,
-            "config": to_plain(config),
-            "made_from": dict(made_from or {}),
-            "meta": to_plain(dict(meta or {})),
-        }
-        write_json(temporary / "manifest.json", {**body, "content_hash": fingerprint(body)})
+        _write_manifest(temporary, kind, files, config, made_from, meta)
         replace_path(temporary, path)
     except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -134,13 +130,61 @@ def save_folder(
     return open_folder(path, kind, verify=False)
 
 
-def open_folder(path: Path, kind: str, *, verify: bool = True) -> Folder:
+def adopt_folder(
+    written: Path,
+    path: Path,
+    kind: str,
+    *,
+    checksums: Mapping[str, str] | None = None,
+    config: Any = None,
+    made_from: Mapping[str, str] | None = None,
+    meta: Mapping[str, Any] | None = None,
+) -> Folder:
+    """Turn a plain folder of finished files into a folder of its final name, replacing what stood there.
+
+    For arrays too large for `save_folder`, which holds them in memory.
+
+    Args:
+        written: Holds ``.npy`` and ``.parquet`` files and nothing else, on the file system of ``path``.
+        path: The folder's final name.
+        kind: What the folder is.
+        checksums: SHA-256 of files, by name, where they are known; others are read.
+        config: The configuration that it was made with.
+        made_from: Content hashes of the artefacts that it was made from, by kind.
+        meta: Plain values that the artefact needs when it is loaded.
+
+    Raises:
+        ArtifactError: If the disk refuses the write; ``written`` and the old folder are untouched.
+    """
+    try:
+        (written / "manifest.json").unlink(missing_ok=True)
+        files: dict[str, dict[str, Any]] = {}
+        for file in sorted(written.iterdir()):
+            if file.suffix == ".npy":
+                array = np.load(file, mmap_mode="r", allow_pickle=False)
+                files[file.name] = {"dtype": str(array.dtype), "shape": list(array.shape)}
+            else:
+                table = pq.ParquetFile(file)
+                files[file.name] = {"rows": table.metadata.num_rows, "columns": table.schema_arrow.names}
+            known = (checksums or {}).get(file.name)
+            files[file.name]["sha256"] = hash_file(file) if known is None else known
+        _write_manifest(written, kind, files, config, made_from, meta)
+        replace_path(written, path)
+    except OSError as error:
+        raise disk_error(path, error) from error
+    return open_folder(path, kind, verify=False)
+
+
+def open_folder(
+    path: Path, kind: str, *, verify: bool = True, progress: Callable[[int, int], None] | None = None
+) -> Folder:
     """Open a folder and check that it is whole and of the kind that is expected.
 
     Args:
         path: The folder.
         kind: The kind that it must be.
-        verify: Hash every file (about 1 GB/s); sizes are checked in any case.
+        verify: Hash every file (more than 1 GB/s, several at once); sizes are checked in any case.
+        progress: Called with the bytes hashed and their total.
 
     Raises:
         ArtifactError: If the folder is missing, of another kind or version, or was changed.
@@ -151,7 +195,9 @@ def open_folder(path: Path, kind: str, *, verify: bool = True) -> Folder:
         )
     manifest = read_json(path / "manifest.json")
     try:
-        _check(path, manifest, kind, verify)
+        _check(path, manifest, kind)
+        if verify:
+            _verify(path, manifest, progress)
     except (KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(
             f"{path}/manifest.json lacks {error}; remove the folder and run its stage again"
@@ -159,7 +205,28 @@ def open_folder(path: Path, kind: str, *, verify: bool = True) -> Folder:
     return Folder(path, manifest)
 
 
-def _check(path: Path, manifest: Mapping[str, Any], kind: str, verify: bool) -> None:
+def _write_manifest(
+    folder: Path,
+    kind: str,
+    files: Mapping[str, dict[str, Any]],
+    config: Any,
+    made_from: Mapping[str, str] | None,
+    meta: Mapping[str, Any] | None,
+) -> None:
+    for name, entry in files.items():
+        entry["bytes"] = (folder / name).stat().st_size
+    body = {
+        "format_version": FORMAT_VERSION,
+        "kind": kind,
+        "files": files,
+        "config": to_plain(config),
+        "made_from": dict(made_from or {}),
+        "meta": to_plain(dict(meta or {})),
+    }
+    write_json(folder / "manifest.json", {**body, "content_hash": fingerprint(body)})
+
+
+def _check(path: Path, manifest: Mapping[str, Any], kind: str) -> None:
     if manifest["format_version"] != FORMAT_VERSION:
         version = manifest["format_version"]
         raise ArtifactError(
@@ -178,5 +245,31 @@ def _check(path: Path, manifest: Mapping[str, Any], kind: str, verify: bool) -> 
         if size != entry["bytes"]:
             came = "is missing" if size is None else f"has {size} bytes"
             raise ArtifactError(f"{file} should have {entry['bytes']} bytes, it {came}; run its stage again")
-        if verify and hash_file(file) != entry["sha256"]:
-            raise ArtifactError(f"{file} does not match the checksum in its manifest; run its stage again")
+
+
+def _verify(path: Path, manifest: Mapping[str, Any], progress: Callable[[int, int], None] | None) -> None:
+    """Hash all files; large ones in threads of their own."""
+    files = manifest["files"]
+    total, done, lock = sum(entry["bytes"] for entry in files.values()), 0, threading.Lock()
+
+    def report(more: int) -> None:
+        nonlocal done
+        with lock:
+            done += more
+            if progress is not None:
+                progress(done, total)
+
+    def check(name: str) -> None:
+        if hash_file(path / name, report) != files[name]["sha256"]:
+            raise ArtifactError(
+                f"{path / name} does not match the checksum in its manifest; run its stage again"
+            )
+
+    if total < _SMALL_BYTES:
+        for name in files:
+            check(name)
+        return
+    with ThreadPoolExecutor(min(len(files), os.cpu_count() or 1)) as pool:
+        largest_first = sorted(files, key=lambda name: -files[name]["bytes"])
+        for _ in pool.map(check, largest_first):
+            pass

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,15 @@ from g2rec.errors import ArtifactError
 _CHUNK_BYTES = 1 << 22
 
 
-def hash_file(path: Path) -> str:
-    """SHA-256 of a file, as 64 hexadecimal digits."""
+def hash_file(path: Path, progress: Callable[[int], None] | None = None) -> str:
+    """SHA-256 of a file, as 64 hexadecimal digits; ``progress`` is called with the bytes of each chunk."""
     digest = hashlib.sha256()
-    with path.open("rb") as handle:
-        while chunk := handle.read(_CHUNK_BYTES):
-            digest.update(chunk)
+    with path.open("rb", buffering=0) as handle:
+        chunk = memoryview(bytearray(min(_CHUNK_BYTES, max(1, path.stat().st_size))))
+        while size := handle.readinto(chunk):
+            digest.update(chunk[:size])
+            if progress is not None:
+                progress(size)
     return digest.hexdigest()
 
 

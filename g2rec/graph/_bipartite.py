@@ -1,7 +1,7 @@
 """The user-item graph: both directions in one CSR, each neighbour list sorted by time."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from g2rec.artifacts import Folder, open_folder, save_folder
 from g2rec.errors import DataError
+from g2rec.graph._pages import enter_pages, may_hold
 from g2rec.interactions import Interactions
 
 logger = logging.getLogger(__name__)
-_KIND = "interaction_graph"
-_MAX_NODES = 2**31 - 1
+KIND = "interaction_graph"
+MAX_NODES = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class InteractionGraph:
     """[N + 1] offsets of the rows."""
     indices: NDArray[np.int32]
     """[E] neighbours, as nodes."""
-    times: NDArray[np.int64] | None
+    times: NDArray[np.int64] | NDArray[np.int32] | None
     """[E] seconds since 1970, rising within a row; None where the events have no times."""
     weights: NDArray[np.float32] | None = None
     """[E] positive; None where all edges count the same."""
@@ -75,7 +76,8 @@ class InteractionGraph:
             num_items: I.
             user_index: [M], in [0, U).
             item_index: [M], in [0, I).
-            time: [M] seconds; without it a row keeps the order of the events given.
+            time: [M] seconds, kept as int32 if given so, else int64; without it a row keeps the order of the
+                events given.
             weight: [M], positive.
 
         Raises:
@@ -92,9 +94,9 @@ class InteractionGraph:
             raise DataError(
                 f"weights must be positive, got {np.nanmin(weight)} or a missing one; drop such events"
             )
-        if num_users + num_items > _MAX_NODES:
+        if num_users + num_items > MAX_NODES:
             raise DataError(
-                f"neighbours are int32, so a graph holds at most {_MAX_NODES} nodes, "
+                f"neighbours are int32, so a graph holds at most {MAX_NODES} nodes, "
                 f"got {num_users + num_items}; split the graph"
             )
         for name, index, size in (("user", user_index, num_users), ("item", item_index, num_items)):
@@ -105,7 +107,9 @@ class InteractionGraph:
                 )
         users = np.asarray(user_index, dtype=np.int64)
         items = np.asarray(item_index, dtype=np.int64)
-        when = None if time is None else np.asarray(time, dtype=np.int64)
+        when = None if time is None else np.asarray(time)
+        if when is not None and when.dtype != np.int32:
+            when = when.astype(np.int64)
         by_user = _order(users, when)
         by_item = _order(items, when)
         degrees = np.concatenate(
@@ -153,16 +157,42 @@ class InteractionGraph:
         if self.weights is not None:
             arrays["weights"] = self.weights
         meta = {"num_users": self.num_users, "num_items": self.num_items}
-        return save_folder(path, _KIND, arrays=arrays, config=config, made_from=made_from, meta=meta)
+        return save_folder(path, KIND, arrays=arrays, config=config, made_from=made_from, meta=meta)
 
     @classmethod
-    def load(cls, path: Path) -> Self:
-        """Open a folder that `save` wrote; arrays stay on disk, memory-mapped."""
-        folder = open_folder(path, _KIND)
+    def load(
+        cls,
+        path: Path,
+        *,
+        preload: bool | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Self:
+        """Open a folder that `save` or `build_from_log` wrote; arrays stay on disk, memory-mapped.
+
+        Opening reads all arrays once from end to end to check their checksums (8 GB in seconds), which also
+        brings them into the page cache; their pages are then entered into the process's page tables, so that
+        the first batches are sampled as fast as later ones.
+
+        Args:
+            path: The folder.
+            preload: Enter the pages; by default where the arrays fit into the memory that is free. False
+                opens at once: checksums are not looked at and pages come as they are used.
+            progress: Called with the bytes read and their total.
+
+        Raises:
+            ArtifactError: If the folder is missing, of another kind, or was changed.
+        """
+        folder = open_folder(path, KIND, verify=preload is not False, progress=progress)
         times = folder.array("times") if folder.has("times.npy") else None
         weights = folder.array("weights") if folder.has("weights.npy") else None
         sizes = int(folder.meta["num_users"]), int(folder.meta["num_items"])
-        return cls(*sizes, folder.array("indptr"), folder.array("indices"), times, weights)
+        graph = cls(*sizes, folder.array("indptr"), folder.array("indices"), times, weights)
+        arrays: list[NDArray[Any]] = [graph.indptr, graph.indices]
+        arrays += [array for array in (times, weights) if array is not None]
+        if preload is not False and may_hold(path, arrays, preload):
+            for array in arrays:
+                enter_pages(array)
+        return graph
 
 
 def build_graph(interactions: Interactions) -> InteractionGraph:
@@ -175,6 +205,6 @@ def build_graph(interactions: Interactions) -> InteractionGraph:
     return graph
 
 
-def _order(group: NDArray[np.int64], time: NDArray[np.int64] | None) -> NDArray[np.int64]:
+def _order(group: NDArray[np.int64], time: NDArray[Any] | None) -> NDArray[np.int64]:
     """Rows by group, then time, then as given."""
     return np.argsort(group, kind="stable") if time is None else np.lexsort((time, group))
