@@ -12,8 +12,8 @@ engine that returns an edge that is not there, or more neighbours than the fan-o
 Engines: ``native`` (g2rec, CPU), ``native+degrees`` (the degree of every node looked up too, as LightGCN
 needs), ``replace``, ``weighted``, ``temporal`` and ``walks`` (g2rec's other ways to draw), ``loader``
 (native, through the Lightning DataModule into a Trainer's empty training step), ``device`` (g2rec on a GPU),
-and the peers as their own users call them: ``dgl`` (DGL's NeighborSampler), ``pyg`` (the operator of torch-sparse or
-pyg-lib that PyG's NeighborLoader calls) and ``networkx`` (a plain Python loop, for scale).
+and the peers as their own users call them: ``dgl`` (DGL's NeighborSampler), ``pyg`` (the operator of
+torch-sparse or pyg-lib that PyG's NeighborLoader calls) and ``networkx`` (a plain Python loop, for scale).
 """
 
 import contextlib
@@ -295,13 +295,14 @@ def _walks(graph: InteractionGraph, fanouts: list[int]) -> Any:
 def _dgl(graph: InteractionGraph, seeds: list[torch.Tensor], fanouts: list[int], threads: int) -> Any:
     import dgl  # OMP_NUM_THREADS is read when its library is loaded: set above
 
+    kind = np.int32 if graph.num_edges < 2**31 else np.int64  # the narrower is a fifth faster
     indptr, indices = (
-        torch.from_numpy(np.array(graph.indptr)),
-        torch.from_numpy(graph.indices.astype(np.int64)),
+        torch.from_numpy(graph.indptr.astype(kind)),
+        torch.from_numpy(graph.indices.astype(kind)),
     )
-    whole = dgl.graph(
-        ("csc", (indptr, indices, torch.empty(0, dtype=torch.int64))), num_nodes=graph.num_nodes
-    )
+    rows = ("csc", (indptr, indices, torch.empty(0, dtype=indices.dtype)))
+    whole = dgl.graph(rows, num_nodes=graph.num_nodes)
+    seeds = [nodes.to(indices.dtype) for nodes in seeds]
     sampler = dgl.dataloading.NeighborSampler(fanouts[::-1])  # DGL lists the hop next to the seeds last
 
     def run(first: int, count: int) -> int:
