@@ -1,190 +1,199 @@
-"""Write an event log with planted interests as Parquet shards: up to a billion events in minutes.
+"""Make an event log of any size with planted interests, as Parquet shards, to build and train graphs on.
 
-    python scripts/make_events.py --events 1000000000 --users 50000000 --items 1000000 --out logs/billion
+    python scripts/make_events.py --events 1e9 --users 5e7 --items 1e6 --out /data/planted
 
-Event e is a pure function of (seed, e), so shards are written in any order, by several threads, and a run
-that was cut off goes on where it stopped. The story:
-
-1. Item ``b`` belongs to one interest. Inside an interest, and among all items, popularity is a power law.
-2. A user's share of the events is a power law too. A user has one to three interests.
-3. With probability ``noise`` an event's item is drawn from all items by popularity, else from one of the
-   user's interests.
-4. Events rise in time, spread evenly over two years.
-5. The content of an item is its interest's centre and noise, so much that content alone tells little.
-
-In the folder: ``events/part-*.parquet`` (user, item int32; time int32, seconds), ``items.parquet`` (item,
-title, interest), ``content.npy`` (float32 [items, 16]) and ``settings.json``.
+Every event is a function of the seed and its number, so shards can be made in any order and again. Users
+and items have power-law activity; each user has one to three of the interests, each item one.
 """
 
+import argparse
 import json
+import math
 import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numba as nb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from jsonargparse import CLI
 from tqdm import tqdm
 
-_START_SECONDS, _SPAN_SECONDS = 1_600_000_000, 2 * 365 * 86_400
-_USER_EXPONENT, _ITEM_EXPONENT, _OFFSET = 0.5, 0.8, 10.0
-_CONTENT_DIM = 16
+SHARD_ROWS = 25_000_000
+GROUP_ROWS = 1 << 20
+FIRST_TIME, LAST_TIME = 1_600_000_000, 1_760_000_000
+USER_POWER, ITEM_POWER = 0.6, 0.8  # a place r of n is drawn with a density of r^-power
+CONTENT_DIM, CONTENT_NOISE = 16, 0.31  # with which k-means on content alone has an AMI of about 0.5
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
+_MIX_2 = np.uint64(0x94D049BB133111EB)
 
 
-def main(
-    out: Path,
-    events: int = 1_000_000,
-    users: int | None = None,
-    items: int | None = None,
-    interests: int = 64,
-    noise: float = 0.3,
-    content_noise: float = 0.35,
-    seed: int = 0,
-    shard: int = 25_000_000,
-    threads: int = os.cpu_count() or 1,
-) -> None:
-    """Write the log.
+@dataclass(frozen=True)
+class Planted:
+    """What the log is made from."""
 
-    Args:
-        out: Folder; what an earlier run with the same settings left there is kept.
-        events: Number of events.
-        users: Number of users; one for every 20 events if not given.
-        items: Number of items; one for every 1,000 events, and at least 20 an interest, if not given.
-        interests: Number of planted interests.
-        noise: Share of the events outside their user's interests.
-        content_noise: Standard deviation of the noise per content dimension; interest centres have unit norm.
-        seed: Another seed gives another log.
-        shard: Events in a file.
-        threads: Files written at the same time.
-    """
-    users = users or max(1, events // 20)
-    items = items or max(20 * interests, events // 1000)
-    if not (0 <= noise <= 1 and interests >= 1 and items >= interests and events >= 1 and shard >= 1):
-        raise SystemExit(
-            f"expected a share of noise and at least one item an interest, got noise {noise}, {items} items "
-            f"and {interests} interests; change them"
-        )
-    if max(users, items) > 2**31 - 1 or users + items > 2**31 - 1:
-        raise SystemExit(f"expected at most {2**31 - 1} users and items together, got {users + items}")
-    settings = {
-        "events": events, "users": users, "items": items, "interests": interests, "noise": noise,
-        "content_noise": content_noise, "seed": seed, "shard": shard,
-    }  # fmt: skip
-    (out / "events").mkdir(parents=True, exist_ok=True)
-    note = out / "settings.json"
-    if note.exists() and json.loads(note.read_text()) != settings:
-        raise SystemExit(f"{out} holds a log with other settings ({note}); choose another folder")
-    note.write_text(json.dumps(settings, indent=1) + "\n")
-    scatter_items, scatter_users = _bijection(items, seed), _bijection(users, seed + 1)
-    _write_items(out, items, interests, content_noise, seed, scatter_items)
-    starts = [
-        (number, first)
-        for number, first in enumerate(range(0, events, shard))
-        if not (out / "events" / f"part-{number:05d}.parquet").exists()
-    ]
-    done = events - sum(min(shard, events - first) for _, first in starts)
-    with tqdm(total=events, initial=done, unit=" events", unit_scale=True) as bar:
-
-        def write(job: tuple[int, int]) -> None:
-            number, first = job
-            final = out / "events" / f"part-{number:05d}.parquet"
-            temporary = final.with_suffix(f".{os.getpid()}.tmp")
-            try:
-                _write_shard(temporary, first, min(first + shard, events), bar)
-                temporary.replace(final)
-            finally:
-                temporary.unlink(missing_ok=True)
-
-        def _write_shard(path: Path, first: int, last: int, bar: tqdm) -> None:
-            step = 1 << 20
-            schema = pa.schema([("user", pa.int32()), ("item", pa.int32()), ("time", pa.int32())])
-            with pq.ParquetWriter(
-                path, schema, compression="NONE", use_dictionary=False, write_statistics=True,
-                column_encoding={"user": "PLAIN", "item": "PLAIN", "time": "DELTA_BINARY_PACKED"},
-            ) as writer:  # fmt: skip
-                for begin in range(first, last, step):
-                    size = min(step, last - begin)
-                    columns = [np.empty(size, np.int32) for _ in range(3)]
-                    _draw(
-                        np.int64(begin), events, users, items, interests, noise, np.uint64(seed),
-                        *scatter_items, *scatter_users, *columns,
-                    )  # fmt: skip
-                    writer.write_table(pa.table(columns, schema=schema), row_group_size=step)
-                    bar.update(size)
-
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(write, starts))
-    print(f"{events:,} events of {users:,} users and {items:,} items in {out / 'events'}")
-
-
-def _bijection(size: int, seed: int) -> tuple[int, int]:
-    """(a, b) of x -> (a x + b) mod size, with a prime to size, which hides the ranks."""
-    rng = np.random.default_rng(seed)
-    a = int(rng.integers(size // 3 + 1, size + 1)) | 1
-    while np.gcd(a, size) != 1:
-        a += 2
-    return a, int(rng.integers(size))
-
-
-def _write_items(
-    out: Path, items: int, interests: int, content_noise: float, seed: int, scatter: tuple[int, int]
-) -> None:
-    """The truth, and the content."""
-    raw = np.arange(items, dtype=np.int64)
-    interest = np.empty(items, np.int32)
-    interest[(raw * scatter[0] + scatter[1]) % items] = raw % interests
-    names = [f"Interest {c} · item {i}" for i, c in enumerate(interest.tolist())]
-    table = pa.table({"item": raw.astype(np.int32), "title": names, "interest": interest})
-    pq.write_table(table, out / "items.parquet")
-    rng = np.random.default_rng(seed)
-    centres = rng.normal(size=(interests, _CONTENT_DIM))
-    centres /= np.linalg.norm(centres, axis=1, keepdims=True)
-    content = centres[interest] + content_noise * rng.normal(size=(items, _CONTENT_DIM))
-    np.save(out / "content.npy", content.astype(np.float32))
+    events: int
+    users: int
+    items: int
+    interests: int
+    noise: float
+    seed: int
+    user_step: int
+    """A scrambled user is step * user mod users."""
+    item_step: int
 
 
 @nb.njit(inline="always")
-def _bits(seed, event, draw):  # type: ignore[no-untyped-def]
-    """53 random bits as a float in [0, 1): SplitMix64 of (seed, event, draw)."""
-    x = np.uint64(event) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(draw) * np.uint64(0xD6E8FEB86659FD93)
-    x ^= seed * np.uint64(0xA0761D6478BD642F) + np.uint64(0x8EBC6AF09C88C6E3)
-    for _ in range(2):
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        x ^= x >> np.uint64(31)
+def mix(x):
+    """The finaliser of SplitMix64 (Steele et al. 2014)."""
+    x = (x ^ (x >> np.uint64(30))) * _MIX_1
+    x = (x ^ (x >> np.uint64(27))) * _MIX_2
+    return x ^ (x >> np.uint64(31))
+
+
+@nb.njit(inline="always")
+def unit(x):
+    """A number in [0, 1) from the upper 53 bits."""
     return np.float64(x >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
 
 @nb.njit(inline="always")
-def _rank(share, size, exponent):  # type: ignore[no-untyped-def]
-    """Inverse CDF of the bounded power law (rank + 10) ** -exponent over ``size`` ranks."""
-    power = 1.0 - exponent
-    low, high = _OFFSET**power, (size + _OFFSET) ** power
-    return min(np.int64((share * (high - low) + low) ** (1.0 / power) - _OFFSET), size - 1)
+def power_law(u, size, power):
+    """A place in [0, size) with density (place + 1)^-power: the inverse of its distribution."""
+    left = 1.0 - power
+    place = (1.0 + u * ((size + 1.0) ** left - 1.0)) ** (1.0 / left) - 1.0
+    return min(np.int64(place), size - 1)
 
 
-@nb.njit(nogil=True, cache=True)
-def _draw(  # type: ignore[no-untyped-def]
-    begin, events, users, items, interests, noise, seed, item_a, item_b, user_a, user_b, user_out, item_out,
-    time_out,
-):  # fmt: skip
-    for at in range(len(user_out)):
-        event = begin + at
-        user = (_rank(_bits(seed, event, 0), users, _USER_EXPONENT) * user_a + user_b) % users
-        if _bits(seed, event, 1) < noise:
-            raw = _rank(_bits(seed, event, 2), items, _ITEM_EXPONENT)
+@nb.njit(nogil=True)
+def draw_events(first, users, items, times, planted, noise, span):
+    """Fill arrays with the events from number ``first`` on."""
+    events, num_users, num_items, interests, seed, user_step, item_step = planted
+    base = mix(np.uint64(seed) * _GOLDEN + _GOLDEN)
+    for at in range(len(users)):
+        number = first + at
+        key = mix(base ^ mix(np.uint64(number) + _GOLDEN))
+        user = power_law(unit(key), num_users, USER_POWER)
+        traits = mix(base ^ mix(np.uint64(user) * _GOLDEN))
+        key = mix(key + _GOLDEN)
+        if unit(key) < noise:
+            chosen = np.int64(mix(key + _GOLDEN) % np.uint64(interests))
         else:
-            count = 1 + np.int64(3 * _bits(seed + np.uint64(1), user, 0))
-            which = np.int64(count * _bits(seed, event, 3))
-            interest = np.int64(interests * _bits(seed + np.uint64(1), user, 1 + which))
-            inside = (items - interest + interests - 1) // interests
-            raw = _rank(_bits(seed, event, 2), inside, _ITEM_EXPONENT) * interests + interest
-        user_out[at] = user
-        item_out[at] = (raw * item_a + item_b) % items
-        time_out[at] = _START_SECONDS + np.int64(event / events * _SPAN_SECONDS)
+            which = mix(key + _GOLDEN) % (np.uint64(1) + traits % np.uint64(3))
+            chosen = np.int64(mix(traits + (which + np.uint64(1)) * _GOLDEN) % np.uint64(interests))
+        key = mix(key + _MIX_1)
+        rank = power_law(unit(key), (num_items - chosen + interests - 1) // interests, ITEM_POWER)
+        item = rank * interests + chosen
+        users[at] = user * user_step % num_users
+        items[at] = item * item_step % num_items
+        times[at] = FIRST_TIME + np.int64(np.float64(span) * (np.float64(number) / np.float64(events)))
+
+
+def write_shard(path: Path, first: int, rows: int, planted: Planted) -> None:
+    """Write one shard, whole or not at all."""
+    numbers = tuple(value for name, value in asdict(planted).items() if name != "noise")
+    schema = pa.schema([(name, pa.int32()) for name in ("user", "item", "time")])
+    temporary = path.with_name(f".{path.name}.tmp")
+    options = {"compression": "none", "use_dictionary": False}
+    encoding = {"user": "PLAIN", "item": "PLAIN", "time": "DELTA_BINARY_PACKED"}
+    with pq.ParquetWriter(temporary, schema, column_encoding=encoding, **options) as writer:
+        columns = [np.empty(GROUP_ROWS, dtype=np.int32) for _ in range(3)]
+        for start in range(0, rows, GROUP_ROWS):
+            size = min(GROUP_ROWS, rows - start)
+            held = [column[:size] for column in columns]
+            draw_events(first + start, *held, numbers, planted.noise, LAST_TIME - FIRST_TIME)
+            writer.write_batch(pa.record_batch([pa.array(column) for column in held], schema=schema))
+    temporary.replace(path)
+
+
+def write_items(out: Path, planted: Planted) -> None:
+    """Write every item's interest and title, and weak content: noise about the centre of its interest."""
+    raw = np.arange(planted.items, dtype=np.int64)
+    interest = np.empty(planted.items, dtype=np.int32)
+    interest[raw * planted.item_step % planted.items] = raw % planted.interests
+    titles = [f"Interest {c} · item {i}" for i, c in enumerate(interest.tolist())]
+    table = pa.table({"item": pa.array(raw.astype(np.int32)), "interest": interest, "title": titles})
+    pq.write_table(table, out / "items.parquet", compression="zstd")
+    rng = np.random.default_rng([planted.seed, 1])
+    centres = rng.standard_normal((planted.interests, CONTENT_DIM)).astype(np.float32)
+    centres /= np.linalg.norm(centres, axis=1, keepdims=True)
+    shape = (planted.items, CONTENT_DIM)
+    content = np.lib.format.open_memmap(out / "content.npy", mode="w+", dtype=np.float32, shape=shape)
+    for start in range(0, planted.items, GROUP_ROWS):
+        rows = interest[start : start + GROUP_ROWS]
+        noise = rng.standard_normal((len(rows), CONTENT_DIM), dtype=np.float32)
+        content[start : start + GROUP_ROWS] = centres[rows] + CONTENT_NOISE * noise
+    content.flush()
+
+
+def coprime_step(size: int, seed: int) -> int:
+    """A multiplier that scrambles [0, size) without collisions; small enough for 64-bit products."""
+    step = max(1, int(size * 0.6180339887) + seed % 1000)
+    while math.gcd(step, size) != 1:
+        step += 1
+    return step % size or 1
+
+
+def parse(arguments: list[str]) -> tuple[Planted, Path, int, int]:
+    """The settings of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+
+    def number(text: str) -> int:
+        return int(float(text)) if "e" in text.lower() else int(text.replace("_", ""))
+
+    parser.add_argument("--events", type=number, default=1_000_000)
+    parser.add_argument("--users", type=number, help="a twentieth of the events if not given")
+    parser.add_argument("--items", type=number, help="a thousandth of the events if not given")
+    parser.add_argument("--interests", type=number, default=64)
+    parser.add_argument(
+        "--noise", type=float, default=0.3, help="share of events outside the user's interests"
+    )
+    parser.add_argument("--seed", type=number, default=0)
+    parser.add_argument("--shard_rows", type=number, default=SHARD_ROWS)
+    parser.add_argument("--threads", type=number, default=os.cpu_count())
+    parser.add_argument("--out", type=Path, required=True)
+    given = parser.parse_args(arguments)
+    users, items = given.users or max(10, given.events // 20), given.items or max(10, given.events // 1000)
+    if not 0 < given.interests <= items or given.events < 1 or not 0 <= given.noise <= 1:
+        parser.error("needs events, no more interests than items, and a noise from 0 to 1")
+    if max(users, items) >= 2**31:
+        parser.error("users and items must be below 2^31")
+    steps = coprime_step(users, given.seed), coprime_step(items, given.seed)
+    planted = Planted(given.events, users, items, given.interests, given.noise, given.seed, *steps)
+    return planted, given.out, given.shard_rows, given.threads
+
+
+def main(arguments: list[str]) -> None:
+    """Write what is missing of the log."""
+    planted, out, shard_rows, threads = parse(arguments)
+    settings = json.dumps({**asdict(planted), "shard_rows": shard_rows}, indent=2) + "\n"
+    known, folder = out / "settings.json", out / "events"
+    if known.exists() and known.read_text() != settings:
+        sys.exit(f"{out} holds a log of other settings (settings.json); remove it or name another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    known.write_text(settings)
+    firsts = range(0, planted.events, shard_rows)
+    tasks = [(folder / f"part-{n:05}.parquet", first) for n, first in enumerate(firsts)]
+
+    def make(task: tuple[Path, int]) -> int:
+        path, first = task
+        rows = min(shard_rows, planted.events - first)
+        if not path.exists():
+            write_shard(path, first, rows, planted)
+        return rows
+
+    write_items(out, planted)
+    with (
+        ThreadPoolExecutor(threads) as pool,
+        tqdm(total=planted.events, unit="event", unit_scale=True, desc="events") as bar,
+    ):
+        for rows in pool.map(make, tasks):
+            bar.update(rows)
 
 
 if __name__ == "__main__":
-    CLI(main, as_positional=False)
+    main(sys.argv[1:])
