@@ -26,7 +26,9 @@ COMMANDS: dict[tuple[str, ...], Command] = {
     ("data", "get"): Command("data:get", "download a recipe's files, verified, into the cache"),
     ("data", "check"): Command("data:check", "compare what a recipe's files hold with what it promises"),
     ("data", "import"): Command("data:import_log", "make a recipe and a dataset from your own event log"),
-    ("graph", "build"): Command("pipeline:graph_build", "filter, split and map a log; build its graphs"),
+    ("graph", "build"): Command(
+        "graph:graph_build", "build the graphs of a recipe, or of a Parquet log of any size"
+    ),
     ("encoder", "fit"): Command(
         "pipeline:encoder_fit", "train the graph encoder and the interest prototypes"
     ),

@@ -30,7 +30,8 @@ def invoke(words: tuple[str, ...], function: str, arguments: list[str]) -> int:
         settings = _settings_type(call)
         if settings is not None:
             arguments = with_known_settings(resolve_preset(arguments))
-            check_settings_files(arguments, settings)
+            others = [name for name in inspect.signature(call).parameters if name != "settings"]
+            check_settings_files(arguments, settings, others)
         values = parser.parse_args(arguments)
         call(**_keywords(call, parser.instantiate(values)))
     except KeyboardInterrupt:

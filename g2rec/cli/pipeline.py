@@ -34,14 +34,14 @@ def run(
         fallback: A recipe to run instead if no source of the first can be reached.
     """
     folder = out or Path("runs") / Path(recipe).stem
-    going = _open(folder, recipe, settings, mirror)
+    going = open_run(folder, recipe, settings, mirror)
     try:
         _ = going.interactions
     except NetworkError as error:
         if fallback is None:
             raise
         print(f"Running on {fallback} instead of {recipe}: {error}.", file=sys.stderr)
-        going = _open(folder, fallback, settings, None)
+        going = open_run(folder, fallback, settings, None)
     metrics = going.evaluate()
     bundle = going.write_bundle()
     report = write_report(folder)
@@ -50,20 +50,6 @@ def run(
     print_interests(bundle, 5)
     print_recommendations(bundle, 3)
     print(f"\nBundle: {folder / 'bundle'}\nReport: {report}\nFigures: {folder / 'metrics.json'}")
-
-
-def graph_build(
-    recipe: str, settings: RunConfig, out: Path | None = None, mirror: Path | None = None
-) -> None:
-    """Filter, split and map a log, and build its graphs: the first stages of a run.
-
-    Args:
-        recipe: A recipe's name (see g2rec data list) or a YAML file.
-        settings: All settings of the run; kept in its folder for the stages that follow.
-        out: The run's folder; runs/RECIPE if not given.
-        mirror: A local folder with the recipe's files, used instead of downloading.
-    """
-    _ = _open(out or Path("runs") / Path(recipe).stem, recipe, settings, mirror).graphs
 
 
 def encoder_fit(run: Path, settings: RunConfig) -> None:
@@ -110,7 +96,7 @@ def evaluate(run: Path, settings: RunConfig) -> None:
     print(format_table(metrics, bold=sys.stdout.isatty()))
 
 
-def _open(folder: Path, recipe: str, settings: RunConfig, mirror: Path | None, *stages: str) -> Run:
+def open_run(folder: Path, recipe: str, settings: RunConfig, mirror: Path | None, *stages: str) -> Run:
     """A run, with what the later commands need kept in its folder."""
     parsed = load_recipe(recipe)
     known = {"recipe": recipe, "mirror": None if mirror is None else str(mirror.resolve())}
@@ -134,4 +120,4 @@ def _resume(folder: Path, settings: RunConfig, *stages: str) -> Run:
         )
     known = read_json(folder / "run.json")
     mirror = None if known["mirror"] is None else Path(known["mirror"])
-    return _open(folder, known["recipe"], settings, mirror, *stages)
+    return open_run(folder, known["recipe"], settings, mirror, *stages)

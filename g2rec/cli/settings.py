@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import typing
+from collections.abc import Collection
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -39,13 +40,18 @@ def with_known_settings(arguments: list[str]) -> list[str]:
     return arguments
 
 
-def check_settings_files(arguments: list[str], settings: type) -> None:
+def check_settings_files(arguments: list[str], settings: type, others: Collection[str] = ()) -> None:
     """Refuse a settings file with a key that there is not; an empty section would pass unseen otherwise.
+
+    Args:
+        arguments: The command line.
+        settings: The dataclass of the settings.
+        others: Further arguments of the command, which a file may also set.
 
     Raises:
         ConfigError: If a file is no YAML mapping or has an unknown key at its top.
     """
-    known = [field.name for field in dataclasses.fields(settings)]
+    known = [*(field.name for field in dataclasses.fields(settings)), *others]
     words = [*arguments, ""]
     named = [word.partition("=")[2] or words[at + 1] for at, word in enumerate(arguments) if _is_config(word)]
     for path in map(Path, named):

@@ -1,0 +1,120 @@
+"""``g2rec graph build``: the first stages of a run, from a recipe or straight from an event log."""
+
+import time as clock
+from pathlib import Path
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from g2rec.artifacts import fingerprint, read_json, write_json
+from g2rec.cli.pipeline import open_run
+from g2rec.cli.settings import write_settings
+from g2rec.cli.show import announce
+from g2rec.errors import ArtifactError, ConfigError
+from g2rec.graph import GraphBuildConfig, InteractionGraph, build_from_log, find_log_files
+from g2rec.training.run_config import RunConfig
+from g2rec.training.stages import StageRecord
+
+
+def graph_build(
+    source: str,
+    settings: RunConfig,
+    out: Path | None = None,
+    mirror: Path | None = None,
+    user: str = "user",
+    item: str = "item",
+    time: str | None = "time",
+    weight: str | None = None,
+    memory: str = "8GiB",
+) -> None:
+    """Build the graphs of a run, from a recipe or from an event log of any size.
+
+    A recipe's log is filtered, split and mapped. A log in Parquet is taken as it is, all its events, within
+    a bound of memory; a build that was cut off goes on where it stopped.
+
+    Args:
+        source: A recipe (see g2rec data list), or a Parquet file, a folder of them, or a pattern in quotes.
+        settings: All settings of the run; kept in its folder for the stages that follow.
+        out: The run's folder; runs/SOURCE if not given.
+        mirror: A local folder with the recipe's files, used instead of downloading.
+        user: Of a log: the column of users.
+        item: Of a log: the column of items.
+        time: Of a log: the column of times (seconds since 1970, timestamps, dates); null for none.
+        weight: Of a log: the column of positive weights.
+        memory: Of a log: what the process may hold in memory while it builds.
+    """
+    config = GraphBuildConfig(user=user, item=item, time=time, weight=weight, memory=memory)
+    folder = out or Path("runs") / Path(source.rstrip("/*")).stem
+    if _is_log(source):
+        if mirror is not None:
+            raise ConfigError(f"a mirror is of a recipe, and {source} is a log; leave out --mirror")
+        _build_log(source, folder, settings, config)
+        return
+    if config != GraphBuildConfig():
+        raise ConfigError(
+            f"--user, --item, --time, --weight and --memory are for logs, {source} is a recipe; leave them out"
+        )
+    _ = open_run(folder, source, settings, mirror).graphs
+
+
+def _is_log(source: str) -> bool:
+    path = Path(source)
+    if path.is_dir():
+        return next(path.rglob("*.parquet"), None) is not None
+    return path.suffix == ".parquet" or bool(set("*?[") & set(source))
+
+
+def _build_log(source: str, folder: Path, settings: RunConfig, config: GraphBuildConfig) -> None:
+    """Build the graph, or find that it is there; leave what the later commands need."""
+    files = [path.resolve() for path in find_log_files(source)]
+    columns = {name: getattr(config, name) for name in ("user", "item", "time", "weight")}
+    known = read_json(folder / "run.json") if (folder / "run.json").is_file() else {"log": []}
+    if "log" not in known:
+        raise ArtifactError(
+            f"{folder} is a run of the recipe {known.get('recipe')}; name another folder with --out"
+        )
+    stats = [(path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.is_file()]
+    key = fingerprint(files, stats, columns)
+    start = clock.monotonic()
+    graph = _finished(folder / "graph") if known.get("key") == key else None
+    reused = graph is not None
+    if graph is None:
+        steps = Steps()
+        try:
+            graph = build_from_log(files, folder / "graph", config, progress=steps)
+        finally:
+            steps.close()
+    write_json(folder / "run.json", {"log": [str(path) for path in files], "columns": columns, "key": key})
+    write_settings(folder / "settings.yaml", settings)
+    counts = f"{graph.num_users:,} users, {graph.num_items:,} items, {graph.num_edges // 2:,} events"
+    announce(StageRecord("graph", key, counts, clock.monotonic() - start, reused))
+
+
+def _finished(path: Path) -> InteractionGraph | None:
+    """The graph of an earlier call; None if it is missing or damaged."""
+    try:
+        return InteractionGraph.load(path)
+    except ArtifactError:
+        return None
+
+
+class Steps:
+    """A progress bar for one step after the other."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._step = ""
+
+    def __call__(self, step: str, done: int, total: int) -> None:
+        """Show that ``done`` of ``total`` events or edges of a step are done."""
+        if step != self._step:
+            self.close()
+            self._step = step
+            self._bar = tqdm(total=total, unit_scale=True, unit=" events", desc=step, leave=False)
+        self._bar.update(done - self._bar.n)
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
