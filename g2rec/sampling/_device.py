@@ -8,7 +8,7 @@ import torch
 
 from g2rec.graph import InteractionGraph
 from g2rec.sampling._device_graph import DeviceGraph
-from g2rec.sampling._device_torch import Excluded, sample
+from g2rec.sampling._device_torch import Chooser, Excluded, sample
 from g2rec.sampling._neighbor import check_fanouts, check_seeds, check_times
 from g2rec.sampling._random import hop_key
 from g2rec.sampling._subgraph import SampledSubgraph
@@ -26,8 +26,9 @@ class DeviceSampler:
     orderly. Results are tensors on the device.
 
     Uniform sampling with fan-outs up to 32 runs in fused kernels (`_device_fused`), recorded once for each
-    number of seeds and replayed as one CUDA graph; times, excluded pairs and larger fan-outs take torch
-    operations, and so does everything where there is no CUDA device or no Triton.
+    number of seeds and replayed as one CUDA graph, with one wait of the host a batch, to learn its sizes.
+    Times, excluded pairs and larger fan-outs take torch operations, which are slower, and so does everything
+    where there is no CUDA device or no Triton. Calls from several threads are safe; batches take turns.
 
     Args:
         graph: The graph; one that is not on the device yet is copied there.
@@ -57,12 +58,15 @@ class DeviceSampler:
         self.fanouts, self.replace, self.degrees, self.seed = check_fanouts(fanouts), replace, degrees, seed
         self.graph = graph if isinstance(graph, DeviceGraph) else DeviceGraph.from_graph(graph, device)
         self._fused: Any = None
+        self._choose: Chooser | None = None
         if fused and self.graph.device.type == "cuda":
             try:
-                from g2rec.sampling._device_fused import FusedSampler
+                from g2rec.sampling._device_fused import FusedSampler, choose
             except ImportError as error:
                 logger.warning("no Triton (%s): sampling in torch operations", error)
             else:
+                if self.graph.max_degree < 2**31:
+                    self._choose = choose
                 if FusedSampler.applies(self.graph, self.fanouts):
                     self._fused = FusedSampler(self.graph, self.fanouts, replace=replace, degrees=degrees)
 
@@ -87,4 +91,6 @@ class DeviceSampler:
         if times is not None:
             cuts = torch.from_numpy(check_times(times, len(nodes), self.graph.times is not None)).to(device)
         excluded = None if exclude is None or len(exclude[0]) == 0 else Excluded(exclude, device)
-        return sample(self.graph, self.fanouts, self.replace, self.degrees, nodes, cuts, excluded, keys)
+        return sample(
+            self.graph, self.fanouts, self.replace, self.degrees, nodes, cuts, excluded, keys, self._choose
+        )

@@ -10,9 +10,9 @@ from g2rec.sampling._device_graph import DeviceGraph
 from g2rec.sampling._device_random import signed
 from g2rec.sampling._neighbor import check_seeds
 from g2rec.sampling._subgraph import SampledSubgraph
-from g2rec.shapes import Int, Tensor
+from g2rec.shapes import Bool, Int, Tensor
 
-_MOST = 32
+MOST = 32
 """Largest fan-out of the kernels, which keep a row's draws in registers."""
 _ROWS = 1024
 _SEEDS = 512
@@ -21,6 +21,20 @@ _SMALL = 1 << 20
 """Edges up to which a batch is also written down within the recording, and then copied."""
 _RECORDED = 4
 """Numbers of seeds whose buffers and recordings are kept."""
+
+
+def choose(
+    keys: Int[Tensor, " R"], degree: Int[Tensor, " R"], fanout: int, replace: bool
+) -> tuple[Int[Tensor, "R k"], Bool[Tensor, "R k"]]:
+    """`_device_torch.choose` in one kernel, for fan-outs from 1 to 32 and degrees below 2^31."""
+    out = torch.empty(len(keys), fanout, dtype=torch.int64, device=keys.device)
+    with torch.cuda.device(keys.device):
+        kernels.choose_places[(max(1, -(-len(keys) // 128)),)](
+            keys, degree, out, len(keys), K=fanout, REPLACE=replace, BLOCK=128
+        )
+    if replace:
+        return out, (degree > 0)[:, None].repeat(1, fanout)
+    return out, torch.arange(fanout, device=keys.device) < degree[:, None]
 
 
 class FusedSampler:
@@ -37,7 +51,7 @@ class FusedSampler:
         self.graph, self.fanouts, self.replace, self.degrees = graph, fanouts, replace, degrees
         self._plans: dict[int, _Plan] = {}
         self._lock = threading.Lock()
-        self.num_words = (graph.num_nodes + 31) // 32
+        self.num_words = -(-graph.num_nodes // 512) * 16  # so that threads read 16 bytes at once
         self.block = 512 if self.num_words <= 1 << 21 else 2048  # words a program; each adds up all before it
         device = graph.device
         self.bitmap = torch.zeros(self.num_words, dtype=torch.int32, device=device)
@@ -46,12 +60,12 @@ class FusedSampler:
         self.sums = torch.empty(-(-self.num_words // self.block), dtype=torch.int32, device=device)
         # which blocks of each table, and of what is known, are not all zero
         self.used = torch.ones(len(fanouts) + 2, len(self.sums), dtype=torch.int32, device=device)
-        self._delivered: Any = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        self._stream: Any = None
 
     @staticmethod
     def applies(graph: DeviceGraph, fanouts: tuple[int, ...]) -> bool:
         """Whether the kernels can sample this graph with these fan-outs."""
-        return graph.num_edges > 0 and all(0 < k <= _MOST for k in fanouts) and graph.max_degree < 2**31
+        return graph.num_edges > 0 and all(0 < k <= MOST for k in fanouts) and graph.max_degree < 2**31
 
     def sample(self, seeds: Int[Tensor, " S"], keys: list[int]) -> SampledSubgraph | None:
         """Sample around seeds; None where a batch might not fit 32-bit numbers."""
@@ -65,10 +79,11 @@ class FusedSampler:
                     torch.cuda.synchronize()
                     self._plans.pop(next(iter(self._plans)))
                 plan = self._plans[size] = _Plan(self, size)
-            torch.cuda.current_stream().wait_event(self._delivered)  # the buffers may be in use on another
-            batch = plan.run(seeds, keys)
-            self._delivered.record()
-            return batch
+            stream = torch.cuda.current_stream()
+            if self._stream is not None and self._stream != stream:
+                self._stream.synchronize()  # the last batch may still be being written down there
+            self._stream = stream
+            return plan.run(seeds, keys, stream)
 
 
 def _largest(num_nodes: int, fanouts: tuple[int, ...], size: int) -> tuple[int, int]:
@@ -117,11 +132,10 @@ class _Plan:
         self.sizes = torch.empty(2 * num_hops + 3, dtype=torch.int64, pin_memory=True)
         self.keys_here = torch.empty(num_hops, dtype=torch.int64, pin_memory=True)
         self.seeds_here = torch.empty(size, dtype=torch.int64, pin_memory=True)
-        self.done: Any = torch.cuda.Event()  # type: ignore[no-untyped-call]
         self.recording: Any = None
         self.runs = 0
 
-    def run(self, seeds: Tensor, keys: list[int]) -> SampledSubgraph:
+    def run(self, seeds: Tensor, keys: list[int], stream: Any) -> SampledSubgraph:
         """One batch."""
         self.keys_here.numpy()[:] = [signed(key) for key in keys]
         if not seeds.is_cuda:
@@ -138,8 +152,7 @@ class _Plan:
                 with torch.cuda.graph(recording, capture_error_mode="thread_local"):
                     self._launch()
                 self.recording = recording
-        self.done.record()
-        self.done.synchronize()
+        stream.synchronize()
         return self._deliver(seeds, self.sizes.tolist())
 
     def _launch(self) -> None:

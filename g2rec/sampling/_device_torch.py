@@ -1,11 +1,15 @@
 """The sampler in plain torch operations: any device, every mode; the numbers of nodes rise within a hop."""
 
+from collections.abc import Callable
+
 import torch
 
 from g2rec.sampling._device_graph import DeviceGraph
 from g2rec.sampling._device_random import bits, draw, row_key
 from g2rec.sampling._subgraph import SampledSubgraph
 from g2rec.shapes import Bool, Int, Tensor
+
+Chooser = Callable[[Tensor, Tensor, int, bool], tuple[Tensor, Tensor]]
 
 _ROWS = 1 << 15
 """Rows with excluded neighbours handled at once; each draws a few hundred numbers."""
@@ -20,6 +24,7 @@ def sample(
     cuts: Int[Tensor, " S"] | None,
     excluded: "Excluded | None",
     keys: list[int],
+    choose_fused: Chooser | None = None,
 ) -> SampledSubgraph:
     """Sample one batch.
 
@@ -32,6 +37,7 @@ def sample(
         cuts: Times; with them every seed is a tree of its own.
         excluded: Pairs not to be sampled.
         keys: Of the hops.
+        choose_fused: Does what `choose` does, for fan-outs from 1 to 32.
     """
     num_nodes, device = graph.num_nodes, seeds.device
     if cuts is None:
@@ -57,7 +63,8 @@ def sample(
         if fanout < 0:
             rows, positions = _whole_rows(begin, degree)
         else:
-            offsets, valid = _positions(hop_key, degree, fanout, replace)
+            chooser = choose_fused if choose_fused is not None and 0 < fanout <= 32 else choose
+            offsets, valid = chooser(hop_key, degree, fanout, replace)
             if excluded is not None:
                 special = torch.nonzero(excluded.touches(row_nodes) & (degree > 0))[:, 0]
                 for part in torch.split(special, _ROWS):
@@ -126,7 +133,7 @@ def _whole_rows(begin: Int[Tensor, " R"], degree: Int[Tensor, " R"]) -> tuple[Te
     return rows, torch.arange(len(rows), device=begin.device) + (begin - before)[rows]
 
 
-def _positions(
+def choose(
     keys: Int[Tensor, " R"], degree: Int[Tensor, " R"], fanout: int, replace: bool
 ) -> tuple[Int[Tensor, "R k"], Bool[Tensor, "R k"]]:
     """Places drawn within each row, and which of them count."""

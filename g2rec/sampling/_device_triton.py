@@ -151,11 +151,13 @@ def number_new(
         if pid == tl.num_programs(0) - 1:
             tl.store(meta + hop, (start + total).to(tl.int64))
     else:
-        if tl.load(used + pid) != 0:
+        was_used, was_known = tl.load(used + pid), tl.load(known_used + pid)
+        tl.debug_barrier()  # all threads have read them before one writes
+        if was_used != 0:
             tl.store(table + at, tl.zeros([BLOCK], tl.int64), mask=inside)
             tl.store(used + pid, 0)
         if FIRST:  # noqa: SIM102
-            if tl.load(known_used + pid) != 0:
+            if was_known != 0:
                 tl.store(known + at, tl.zeros([BLOCK], tl.int32), mask=inside)
                 tl.store(known_used + pid, 0)
 
@@ -209,6 +211,38 @@ def place_rows(
 
 
 @triton.jit
+def _places(key, degree, K: tl.constexpr, REPLACE: tl.constexpr):
+    """K places in each row: draws, or a subset by Floyd's algorithm, or all where there are no more."""
+    whole = degree <= K
+    chosen = ()
+    for j in tl.static_range(K):
+        bits = _mix(key + (((j + 1) * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF))
+        if REPLACE:
+            place = tl.umulhi(bits, degree.to(tl.uint64)).to(tl.int32)
+        else:
+            top = degree - K + j
+            place = tl.umulhi(bits, tl.maximum(top + 1, 0).to(tl.uint64)).to(tl.int32)
+            taken = place < 0
+            for i in tl.static_range(j):
+                taken = taken | (chosen[i] == place)
+            place = tl.where(whole, j, tl.where(taken, top, place))
+        chosen = chosen + (place,)  # noqa: RUF005
+    return chosen
+
+
+@triton.jit
+def choose_places(keys, degrees, out, size, K: tl.constexpr, REPLACE: tl.constexpr, BLOCK: tl.constexpr):
+    """The places alone, [size, K], for rows whose keys and degrees are given."""
+    row = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = row < size
+    key = tl.load(keys + row, mask=inside, other=0).to(tl.uint64, bitcast=True)
+    degree = tl.load(degrees + row, mask=inside, other=0).to(tl.int32)
+    chosen = _places(key, degree, K, REPLACE)
+    for j in tl.static_range(K):
+        tl.store(out + row * K + j, chosen[j].to(tl.int64), mask=inside)
+
+
+@triton.jit
 def draw_rows(
     nodes, begins, degrees, offsets, indices, keys, bitmap, neighbours, meta, hop,
     K: tl.constexpr, REPLACE: tl.constexpr, BLOCK: tl.constexpr,
@@ -231,20 +265,7 @@ def draw_rows(
         degree = tl.load(degrees + row, mask=inside, other=0)
         offset = tl.load(offsets + row, mask=inside, other=0)
         key = _mix(_mix(node * 0x9E3779B97F4A7C15) ^ tl.load(keys + hop).to(tl.uint64, bitcast=True))
-        whole = degree <= K
-        chosen = ()
-        for j in tl.static_range(K):
-            bits = _mix(key + (((j + 1) * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF))
-            if REPLACE:
-                place = tl.umulhi(bits, degree.to(tl.uint64)).to(tl.int32)
-            else:
-                top = degree - K + j
-                place = tl.umulhi(bits, tl.maximum(top + 1, 0).to(tl.uint64)).to(tl.int32)
-                taken = place < 0
-                for i in tl.static_range(j):
-                    taken = taken | (chosen[i] == place)
-                place = tl.where(whole, j, tl.where(taken, top, place))
-            chosen = chosen + (place,)  # noqa: RUF005
+        chosen = _places(key, degree, K, REPLACE)
         found = ()
         for j in tl.static_range(K):
             present = inside & ((degree > 0) if REPLACE else (degree > j))

@@ -209,6 +209,64 @@ def test_copies_graphs_in_chunks(monkeypatch):
         np.testing.assert_array_equal(mine.numpy(), theirs)
 
 
+@pytest.fixture
+def gpu():
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device; the fused kernels need one")
+    pytest.importorskip("triton", reason="no Triton; the fused kernels need it")
+    return torch.device("cuda")
+
+
+def assert_same(a, b):
+    for name, value in vars(a).items():
+        other = getattr(b, name)
+        assert torch.equal(value, other) if isinstance(value, torch.Tensor) else value == other, name
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("replace", [False, True])
+@pytest.mark.parametrize("skewed", [False, True])
+@pytest.mark.parametrize("fanouts", [(15, 10), (5,), (7, 3, 2), (32, 1)])
+def test_fused_kernels_do_what_the_torch_form_does(gpu, fanouts, replace, skewed):
+    rng = np.random.default_rng(len(fanouts))
+    users, items = rng.integers(0, 20_000, 200_000), rng.integers(0, 5_000, 200_000)
+    if skewed:
+        items[rng.random(len(items)) < 0.9] = 0
+    plain = InteractionGraph.from_events(30_000, 6_000, users, items, rng.integers(0, 50, len(users)))
+    graph = DeviceGraph.from_graph(plain, gpu)
+    slow = DeviceSampler(graph, fanouts, replace=replace, seed=5, fused=False)
+    fast = DeviceSampler(graph, fanouts, replace=replace, seed=5)
+    cpu = NeighborSampler(plain, fanouts, replace=replace, seed=5)
+    sizes = [1, 300, 300, 300, 300, 40_000, 7, 8, 9, 1, 300]  # launched, recorded, replayed, given up, back
+    for step, size in enumerate(sizes):
+        seeds = torch.from_numpy(rng.integers(0, graph.num_nodes, size))
+        batch = fast.sample(seeds.to(gpu) if step % 2 else seeds, key=(1, step))
+        assert_same(slow.sample(seeds, key=(1, step)), batch)
+        assert joined(batch) == joined(cpu.sample(seeds, key=(1, step)))
+        times, pairs = torch.from_numpy(rng.integers(0, 50, size)), (seeds % 20_000, 30_000 + seeds % 5_000)
+        assert_same(slow.sample(seeds, times=times), fast.sample(seeds, times=times))
+        assert_same(slow.sample(seeds, exclude=pairs), fast.sample(seeds, exclude=pairs))
+    with pytest.raises(DataError, match=r"seeds must be nodes in \[0, 36000\), got -1 to 36000"):
+        fast.sample(torch.tensor([-1, 5, 36_000], device=gpu))
+    assert fast.sample(torch.zeros(0, dtype=torch.int64)).nodes_per_hop == (0,) * (len(fanouts) + 1)
+
+
+@pytest.mark.gpu
+def test_neighbours_in_host_memory(gpu, caplog):
+    graph = DeviceGraph.generate(3000, 500, 20, skew=0.5, device=gpu)
+    host = DeviceGraph.from_graph(graph.to_graph(), gpu, spare=1 << 50)
+    assert host.on_host and "stay in page-locked host memory" in caplog.text
+    seeds = torch.arange(0, 3500, 7)
+    for replace in (False, True):
+        near, far = (
+            DeviceSampler(graph, (15, 10), replace=replace),
+            DeviceSampler(host, (15, 10), replace=replace),
+        )
+        assert_same(near.sample(seeds), far.sample(seeds))
+        pairs = seeds % 3000, 3000 + seeds % 500
+        assert_same(near.sample(seeds, exclude=pairs), far.sample(seeds, exclude=pairs))
+
+
 def test_bad_input():
     with pytest.raises(DataError, match=r"seeds must be nodes in \[0, 31\), got 31 to 31"):
         DeviceSampler(star(30), device="cpu").sample(torch.tensor([31]))
