@@ -52,7 +52,7 @@ def graph_build(
         return
     if config != GraphBuildConfig():
         raise ConfigError(
-            f"--user, --item, --time, --weight and --memory are for logs, {source} is a recipe; leave them out"
+            f"--user, --item, --time, --weight and --memory are for logs, {source} is a recipe; drop them"
         )
     _ = open_run(folder, source, settings, mirror).graphs
 

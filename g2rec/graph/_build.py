@@ -1,5 +1,6 @@
 """Building the user-item graph from a log of any size, within a bound of memory, in steps that resume."""
 
+import contextlib
 import logging
 import shutil
 import time
@@ -141,7 +142,7 @@ class _Build:
             if stale.name != "log":
                 shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
         self.graph.mkdir(parents=True)
-        state = {"key": key, "ids": {}, "degrees": None, "placed": 0}
+        state = {"key": key, "ids": {}, "degrees": None, "placed": 0, "parts": 0}
         write_json(file, state)
         return state
 
@@ -180,7 +181,7 @@ class _Build:
         spare = 0 if degrees.rising or columns.time is None else 2 * 32 * longest
         fixed = 2 * 8 * len(indptr) + spare
         budget = room(self.config, fixed) // each
-        first = int(self.state["placed"])
+        first, earlier = int(self.state["placed"]), int(self.state["parts"])
         parts = plan_parts(indptr, first, budget)
         if parts is None:
             other = self.config.memory_bytes - budget * each
@@ -190,12 +191,16 @@ class _Build:
                 f"it needs {need} MiB, set memory to that"
             )
         writers = [PartWriter(self.graph / name, int(indptr[-1]), kind) for name, kind in fields.items()]
+        total = earlier + len(parts)
         largest = max((int(indptr[b] - indptr[a]) for a, b in parts), default=0)
         arrays = [np.empty(largest, dtype=writer.dtype) for writer in writers]
-        with ThreadPoolExecutor(len(writers)) as pool:
+        with contextlib.ExitStack() as stack:
+            for writer in writers:
+                stack.callback(writer.abandon)
+            pool = stack.enter_context(ThreadPoolExecutor(len(writers)))
             _all(pool.submit(writer.open, int(indptr[first])) for writer in writers)
-            for number, (low, high) in enumerate(parts, 1):
-                name = "" if len(parts) == 1 and not first else f", part {number} of {len(parts)}"
+            for number, (low, high) in enumerate(parts, earlier + 1):
+                name = "" if total == 1 else f", part {number} of {total}"
                 size = int(indptr[high] - indptr[low])
                 held = [array[:size] for array in arrays]
                 place_part(
@@ -204,8 +209,8 @@ class _Build:
                 self.say(f"writing{name}", 0, size)
                 _all(pool.submit(writer.write, array) for writer, array in zip(writers, held, strict=True))
                 self.say(f"writing{name}", size, size)
-                self._done(placed=high)
-        sums = {writer.path.name: writer.close() for writer in writers}
+                self._done(placed=high, parts=number)
+            sums = {writer.path.name: writer.finish() for writer in writers}
         return {**sums, "indptr.npy": hash_file(self.graph / "indptr.npy")}
 
 

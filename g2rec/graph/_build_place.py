@@ -1,6 +1,8 @@
 """Counting the events of every node, and placing them in its row."""
 
+import contextlib
 import hashlib
+import io
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -233,10 +235,15 @@ class PartWriter:
         if len(values):  # an empty view cannot be cast
             self._write(values.data.cast("B"))
 
-    def close(self) -> str:
-        """Finish; the SHA-256 of the file."""
+    def finish(self) -> str:
+        """End the file; its SHA-256."""
         self._file.close()
         return self._digest.hexdigest()
+
+    def abandon(self) -> None:
+        """Close the file as it is, whatever the disk says; nothing if it is finished."""
+        with contextlib.suppress(OSError, AttributeError):
+            self._file.close()
 
     def _write(self, content: memoryview) -> None:
         for start in range(0, len(content), _CHUNK_BYTES):
@@ -248,8 +255,6 @@ class PartWriter:
 
 def _header(length: int, dtype: np.dtype[Any]) -> bytes:
     """What numpy.save would write before the values of a vector."""
-    import io
-
     buffer = io.BytesIO()
     described = {"descr": dtype.str, "fortran_order": False, "shape": (length,)}
     np.lib.format.write_array_header_1_0(buffer, described)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
-from g2rec.artifacts import derive_seed, fingerprint, open_folder, save_folder
+from g2rec.artifacts import _folder, adopt_folder, derive_seed, fingerprint, open_folder, save_folder
 from g2rec.errors import ArtifactError
 
 
@@ -110,3 +111,29 @@ def test_derived_seeds_differ_by_every_part() -> None:
     seeds = {derive_seed(s, n, e) for s in range(5) for n in ("a", "b") for e in range(5)}
     assert len(seeds) == 50
     assert derive_seed(1, "a") == derive_seed(1, "a")
+
+
+def test_finished_files_become_a_folder(tmp_path: Path) -> None:
+    save(tmp_path / "saved")
+    written = tmp_path / "written"
+    written.mkdir()
+    array = np.arange(5, dtype=np.int32)
+    np.save(written / "a.npy", array)
+    pq.write_table(pa.table({"x": [1, 2]}), written / "t.parquet")
+    folder = adopt_folder(written, tmp_path / "saved", "thing", meta={"n": 1})
+    assert folder.array("a").tolist() == array.tolist() and folder.table("t").num_rows == 2
+    assert open_folder(tmp_path / "saved", "thing").meta["n"] == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["saved"]
+    told: list[tuple[int, int]] = []
+    open_folder(tmp_path / "saved", "thing", progress=lambda done, total: told.append((done, total)))
+    assert told[-1][0] == told[-1][1] == sum(entry["bytes"] for entry in folder.manifest["files"].values())
+
+
+def test_large_folders_are_hashed_in_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(tmp_path / "f")
+    monkeypatch.setattr(_folder, "_SMALL_BYTES", 0)
+    open_folder(tmp_path / "f", "thing")
+    file = tmp_path / "f" / "a.npy"
+    file.write_bytes(file.read_bytes()[:-4] + b"zzzz")
+    with pytest.raises(ArtifactError, match="checksum"):
+        open_folder(tmp_path / "f", "thing")
