@@ -5,6 +5,8 @@ import resource
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+
 from g2rec.errors import ConfigError
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -59,12 +61,14 @@ class GraphBuildConfig:
 def room(config: GraphBuildConfig, fixed: int = 0) -> int:
     """Bytes that are left for tables and edges.
 
-    The memory is what the process holds now (interpreter and libraries), 384 MiB for reading, ``fixed``, and
-    the rest, which is returned.
+    The memory is what the process holds now (interpreter and libraries), 384 MiB for reading, ``fixed`` (16
+    bytes a node while events are placed, and room to sort the longest row), and the rest, which is returned.
+    Ids that are numbered in partitions take another 28 bytes each for a moment.
 
     Raises:
         ConfigError: If nothing is left.
     """
+    pa.default_memory_pool().release_unused()
     left = config.memory_bytes - resident_bytes() - _READING - fixed
     if left < 1 << 20:
         need = (config.memory_bytes - left >> 20) + 64

@@ -131,8 +131,9 @@ def _number(
                         count, int(slots * _FULL) + done, start, nodes, fresh, found,
                     )  # fmt: skip
                     if start < size:  # the table is full
-                        each = 20 if text else 12
-                        if each * slots * 3 > room and slots > _FIRST_SLOTS:
+                        # the table, one of twice its size, and where each id occurs first
+                        each = 3 * (20 if text else 12) + 8
+                        if each * slots > room and slots > _FIRST_SLOTS:
                             return None
                         slots *= 2
                         bigger = _empty(slots, text)

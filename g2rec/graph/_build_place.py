@@ -176,8 +176,8 @@ class _Rows:
         self.users = low, min(high, degrees.num_users)
         self.items = max(low, degrees.num_users) - degrees.num_users, high - degrees.num_users
         self.num_users, self.placed = degrees.num_users, 0
-        self.bounds = degrees.indptr[low : high + 1] - base
-        self.cursor = self.bounds[:-1].copy()
+        self.offsets, self.base = degrees.indptr[low : high + 1], base
+        self.cursor = self.offsets[:-1] - base
         self.nodes = out["indices.npy"]
         self.times = out.get("times.npy", np.empty(0, np.int32))
         self.weights = out.get("weights.npy", np.empty(0, np.float32))
@@ -202,7 +202,8 @@ class _Rows:
 
     def sort(self) -> None:
         """Sort these rows by time."""
-        sort_rows(self.bounds, self.nodes, self.times, self.weights)
+        self.cursor = np.empty(0, np.int64)  # makes room for the bounds
+        sort_rows(self.offsets - self.base, self.nodes, self.times, self.weights)
 
 
 class PartWriter:
