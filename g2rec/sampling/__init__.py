@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from g2rec.sampling._device import DeviceSampler
+from g2rec.sampling._device_graph import DeviceGraph
 from g2rec.sampling._engine_dgl import DGLNeighborSampler
 from g2rec.sampling._engine_pyg import PyGNeighborSampler
 from g2rec.sampling._negatives import Negatives, NegativeSampler, NegativeSamplerConfig
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DGLNeighborSampler",
+    "DeviceGraph",
+    "DeviceSampler",
     "G2RecSampler",
     "NegativeSampler",
     "NegativeSamplerConfig",

@@ -1,9 +1,11 @@
 """LightningModules, loaders and the fitting loop: the only room that imports lightning."""
 
 from g2rec.training.batches import BatchKey, batches
-from g2rec.training.encoder import FittedEncoder, fit_encoder
+from g2rec.training.datamodule import GraphBatch, GraphDataModule
+from g2rec.training.encoder import FittedEncoder, LinkConfig, fit_encoder
 from g2rec.training.fitting import FitConfig, FitReport, fit, optimizer, start_or_resume
 from g2rec.training.g2rec import fit_g2rec
+from g2rec.training.graph_encoder import FittedGraphEncoder, fit_graph_encoder
 from g2rec.training.lightgcn import fit_lightgcn
 from g2rec.training.sequence import fit_sasrec
 from g2rec.training.tokenizer import FittedTokenizer, fit_tokenizer
@@ -13,11 +15,16 @@ __all__ = [
     "FitConfig",
     "FitReport",
     "FittedEncoder",
+    "FittedGraphEncoder",
     "FittedTokenizer",
+    "GraphBatch",
+    "GraphDataModule",
+    "LinkConfig",
     "batches",
     "fit",
     "fit_encoder",
     "fit_g2rec",
+    "fit_graph_encoder",
     "fit_lightgcn",
     "fit_sasrec",
     "fit_tokenizer",

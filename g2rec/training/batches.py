@@ -8,6 +8,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from g2rec.artifacts import derive_seed
+from g2rec.sampling import prefetch
 
 Batch = TypeVar("Batch", covariant=True)
 
@@ -55,6 +56,21 @@ class _Maker(Dataset[Batch], Generic[Batch]):
         return self.make_batch(key)
 
 
+class Ahead(Generic[Batch]):
+    """A loader whose batches are made ahead by threads; Lightning sets the epoch of its ``sampler``."""
+
+    def __init__(self, make_batch: Callable[[BatchKey], Batch], keys: _Keys, num_threads: int) -> None:
+        self.make_batch, self.sampler, self.num_threads = make_batch, keys, num_threads
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return prefetch(
+            self.make_batch, self.sampler, num_threads=self.num_threads, depth=2 * self.num_threads
+        )
+
+
 def batches(
     make_batch: Callable[[BatchKey], Batch], num_rows: int, batch_size: int, *, seed: int, shuffle: bool
 ) -> DataLoader[Batch]:
@@ -71,3 +87,16 @@ def batches(
     # Its own generator: by default a loader draws from torch's global one when it starts an epoch,
     # which would shift the random numbers of a resumed epoch.
     return DataLoader(_Maker(make_batch), sampler=keys, batch_size=None, generator=torch.Generator())
+
+
+def batches_ahead(
+    make_batch: Callable[[BatchKey], Batch],
+    num_rows: int,
+    batch_size: int,
+    *,
+    seed: int,
+    shuffle: bool,
+    num_threads: int,
+) -> Ahead[Batch]:
+    """The same batches in the same order as `batches` gives, made ahead by threads."""
+    return Ahead(make_batch, _Keys(num_rows, batch_size, seed, shuffle), num_threads)

@@ -1,6 +1,6 @@
 """Fit an encoder and its interest prototypes together, on links and co-engagement."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -8,7 +8,6 @@ from typing import Any, Self
 import lightning as L
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
 
 from g2rec.artifacts import Folder, derive_seed, open_folder, save_folder
 from g2rec.encoders import (
@@ -19,7 +18,7 @@ from g2rec.encoders import (
     link_loss,
     load_encoder,
 )
-from g2rec.errors import ConfigError, DataError
+from g2rec.errors import ConfigError
 from g2rec.graph import CoEngagementGraph, InteractionGraph
 from g2rec.interactions import Interactions
 from g2rec.prototypes import (
@@ -29,10 +28,11 @@ from g2rec.prototypes import (
     modularity_loss,
     usage_balance_loss,
 )
-from g2rec.sampling import NegativeSamplerConfig, NeighborSampler, SampledSubgraph
+from g2rec.sampling import NegativeSamplerConfig, NeighborSampler, SampledSubgraph, Sampler
 from g2rec.shapes import Bool, Float, Int, Tensor
-from g2rec.training.batches import BatchKey, batches
+from g2rec.training.batches import BatchKey, batches, batches_ahead
 from g2rec.training.fitting import FitConfig, FitReport, fit, optimizer
+from g2rec.training.links import EventLinks, Links
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +55,8 @@ class LinkConfig:
     """Share of items that have only their content in a step; without content nothing is dropped."""
     warmup_epochs: int = 3
     """Epochs on links alone, after which the prototypes start from k-means on the items."""
+    num_threads: int = 0
+    """Threads that make batches ahead while the model computes; 0 makes each when it is asked for."""
 
     def check(self, num_layers: int) -> None:
         """Raise `ConfigError` if a value is out of range."""
@@ -70,8 +72,9 @@ class LinkConfig:
             raise ConfigError(f"item_dropout must lie in [0, 1), got {self.item_dropout}; 0.15 is usual")
         if not self.temperature > 0:
             raise ConfigError(f"temperature must be positive, got {self.temperature}; a usual value is 0.1")
-        if self.warmup_epochs < 0:
-            raise ConfigError(f"warmup_epochs must not be negative, got {self.warmup_epochs}; 3 is usual")
+        for name, usual in (("warmup_epochs", 3), ("num_threads", 0)):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must not be negative, got {getattr(self, name)}; {usual} is usual")
 
 
 @dataclass(frozen=True)
@@ -157,7 +160,8 @@ class EncoderModule(L.LightningModule):
 
     L = link + modularity_weight * (-Q) + balance_weight * (log C - H(mean p))
 
-    The prototypes start from spherical k-means on the items' embeddings when the warm-up ends.
+    The prototypes start from spherical k-means on the items' embeddings when the warm-up ends; of all items
+    with events, or of those that ``start_items`` embeds.
     """
 
     def __init__(
@@ -169,9 +173,10 @@ class EncoderModule(L.LightningModule):
         link_config: LinkConfig,
         fit_config: FitConfig,
         seed: int,
+        start_items: Callable[[], Tensor] | None = None,
     ) -> None:
         super().__init__()
-        self.encoder, self.head, self.graph = encoder, head, graph
+        self.encoder, self.head, self.graph, self.start_items = encoder, head, graph, start_items
         self.link_config, self.fit_config, self.seed = link_config, fit_config, seed
         self.start_epoch = min(link_config.warmup_epochs, fit_config.epochs - 1)
         self.content: Tensor | None
@@ -180,9 +185,12 @@ class EncoderModule(L.LightningModule):
     def on_train_epoch_start(self) -> None:
         """Start the prototypes where the warm-up ends."""
         if self.current_epoch == self.start_epoch:
-            known = self.graph.degrees()[self.graph.num_users :] > 0
-            items = self.encoder.embed_all(self.graph, self.content).items[known]
-            self.head.start(torch.from_numpy(items), derive_seed(self.seed, "k-means"))
+            if self.start_items is not None:
+                items = self.start_items()
+            else:
+                known = self.graph.degrees()[self.graph.num_users :] > 0
+                items = torch.from_numpy(self.encoder.embed_all(self.graph, self.content).items[known])
+            self.head.start(items, derive_seed(self.seed, "k-means"))
 
     def training_step(self, batch: EncoderBatch, batch_index: int) -> Tensor:
         """The joint loss of one batch."""
@@ -223,62 +231,52 @@ class EncoderModule(L.LightningModule):
 
 
 def encoder_loader(
-    interactions: Interactions,
-    graph: InteractionGraph,
-    coengagement: CoEngagementGraph,
+    links: Links,
+    sampler: Sampler,
+    num_users: int,
     config: LinkConfig,
     batch_size: int,
     *,
     drop: bool,
     seed: int,
-) -> DataLoader[EncoderBatch]:
+    num_rows: int,
+    shuffle: bool = True,
+) -> Iterable[EncoderBatch]:
     """Batches of training events with their sampled subgraphs.
 
     Args:
-        interactions: Only training events are read.
-        graph: The events' graph; a batch's own edges are excluded from its subgraph.
-        coengagement: Its edges are drawn with replacement, proportional to weight.
+        links: Gives events and co-engaged pairs.
+        sampler: Of the events' graph; a batch's own edges are excluded from its subgraph.
+        num_users: U, where the nodes of items begin.
         config: What to sample.
         batch_size: Events in a batch.
         drop: Whether to mark items to be seen through their content only.
         seed: Decides order and draws.
-
-    Raises:
-        DataError: If there is no training event.
+        num_rows: Events in an epoch.
+        shuffle: Whether rows are permuted; where links draw their events, they need not be.
     """
-    events = interactions.train_events()
-    if not len(events.user_index):
-        raise DataError("expected training events, found none; check the split")
-    counts = np.bincount(events.item_index, minlength=interactions.num_items)
-    in_batch = NegativeSamplerConfig(kind="in_batch").build(counts)
-    popular = NegativeSamplerConfig(power=config.negative_power).build(counts, seed=seed)
-    sampler = NeighborSampler(graph, config.fanouts, seed=seed)
-    source, target, weight = coengagement.edge_list()
-    cumulative = np.cumsum(weight, dtype=np.float64)
+    in_batch = NegativeSamplerConfig(kind="in_batch").build(links.counts)
+    popular = NegativeSamplerConfig(power=config.negative_power).build(links.counts, seed=seed)
 
     def make(key: BatchKey) -> EncoderBatch:
         at = (key.epoch, key.step)
-        users = torch.from_numpy(events.user_index[key.rows].astype(np.int64))
-        positives = torch.from_numpy(events.item_index[key.rows].astype(np.int64))
+        users, positives = links.events(key)
         drawn = popular.sample(config.num_negatives, key=at)
-        if len(cumulative):
-            rng = np.random.default_rng(derive_seed(seed, "edges", *at))
-            edge = np.searchsorted(cumulative, rng.random(config.num_edges) * cumulative[-1], side="right")
-            edge = np.minimum(edge, len(cumulative) - 1)
-            ends = torch.from_numpy(np.concatenate((source[edge], target[edge])))
-        else:
-            ends = positives[:0]
-        items = torch.cat((positives, drawn.items, ends)) + graph.num_users
+        items = torch.cat((positives, drawn.items, *links.pairs(key, config.num_edges))) + num_users
         nodes = torch.cat((users, items))
-        subgraph = sampler.sample(nodes, key=at, exclude=(users, positives + graph.num_users))
+        subgraph = sampler.sample(nodes, key=at, exclude=(users, positives + num_users))
         dropped = (
-            drop_items(interactions.num_items, config.item_dropout, seed=seed, key=at)
+            drop_items(links.num_items, config.item_dropout, seed=seed, key=at)
             if drop and config.item_dropout > 0
             else None
         )
         return EncoderBatch(subgraph, positives, drawn.items, in_batch.log_q(positives), drawn.log_q, dropped)
 
-    return batches(make, len(events.user_index), batch_size, seed=derive_seed(seed, "links"), shuffle=True)
+    order = derive_seed(seed, "links")
+    if config.num_threads == 0:
+        return batches(make, num_rows, batch_size, seed=order, shuffle=shuffle)
+    threads = config.num_threads
+    return batches_ahead(make, num_rows, batch_size, seed=order, shuffle=shuffle, num_threads=threads)
 
 
 def fit_encoder(
@@ -319,14 +317,16 @@ def fit_encoder(
     encoder = encoder_config.build(interactions.num_users, interactions.num_items, content_dim)
     head = head_config.build(encoder.features.embedding_dim)
     module = EncoderModule(encoder, head, graph, content, link_config, fit_config, seed)
+    links = EventLinks(interactions, coengagement, seed=seed)
     train = encoder_loader(
-        interactions,
-        graph,
-        coengagement,
+        links,
+        NeighborSampler(graph, link_config.fanouts, seed=seed),
+        graph.num_users,
         link_config,
         fit_config.batch_size,
         drop=content is not None,
         seed=seed,
+        num_rows=len(links),
     )
     report = fit(module, train, config=fit_config, folder=folder, name="encoder", seed=seed)
     embeddings = encoder.embed_all(graph, content)

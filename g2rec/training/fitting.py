@@ -11,7 +11,7 @@ import math
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from tqdm.auto import tqdm
 
 from g2rec.artifacts import derive_seed, disk_error, read_json, replace_path, write_json
 from g2rec.errors import ConfigError
+from g2rec.training.row_adamw import RowAdamW
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,8 @@ class FitConfig:
     """Steps over which the learning rate rises linearly from zero."""
     patience: int = 0
     """Validations without a better score before training stops; 0 trains all epochs."""
+    minutes: float = 0.0
+    """Training stops after the epoch in which these minutes (of all sessions) are over; 0 sets no limit."""
     validate_every: int = 1
     """Epochs between two validations."""
     gradient_clip: float = 0.0
@@ -59,7 +62,7 @@ class FitConfig:
         for name in ("epochs", "batch_size", "validate_every"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}; raise it")
-        for name in ("weight_decay", "warmup_steps", "patience", "gradient_clip"):
+        for name in ("weight_decay", "warmup_steps", "patience", "minutes", "gradient_clip"):
             if getattr(self, name) < 0:
                 raise ConfigError(
                     f"{name} must not be negative, got {getattr(self, name)}; use 0 to switch it off"
@@ -90,7 +93,7 @@ class FitReport:
 
 def fit(
     module: L.LightningModule,
-    train: DataLoader[Any],
+    train: Iterable[Any],
     *,
     config: FitConfig,
     folder: Path,
@@ -115,7 +118,7 @@ def fit(
         ConfigError: If a setting is out of range, or the loss stops being finite.
     """
     config.check()
-    checkpoints = _Checkpoints(folder / "checkpoints", monitor, config.patience)
+    checkpoints = _Checkpoints(folder / "checkpoints", monitor, config)
     with _quiet():
         trainer = L.Trainer(
             max_epochs=config.epochs,
@@ -130,7 +133,7 @@ def fit(
                 CSVLogger(folder / "logs", name="csv"),  # a version a session: a resume adds to the log
                 TensorBoardLogger(folder / "logs", name="tensorboard", version=""),
             ],
-            log_every_n_steps=max(1, len(train)),
+            log_every_n_steps=max(1, len(train)),  # type: ignore[arg-type]
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -172,7 +175,7 @@ def optimizer(module: L.LightningModule, config: FitConfig, slower: Mapping[str,
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
             groups.setdefault(factors.get(name.partition(".")[0], 1.0), []).append(parameter)
-    adamw = torch.optim.AdamW(
+    adamw = RowAdamW(
         [{"params": group, "lr": config.learning_rate * factor} for factor, group in groups.items()],
         lr=config.learning_rate,
         weight_decay=config.weight_decay,
@@ -250,11 +253,11 @@ class _Progress(L.Callback):
 
 
 class _Checkpoints(L.Callback):
-    """Keeps the last epoch's state and the best epoch's weights, and stops when the score stalls."""
+    """Keeps the last epoch's state and the best weights; stops when the score stalls or the time is over."""
 
-    def __init__(self, folder: Path, monitor: str | None, patience: int) -> None:
+    def __init__(self, folder: Path, monitor: str | None, config: FitConfig) -> None:
         self.last, self.best = folder / "last.ckpt", folder / "best.pt"
-        self.monitor, self.patience = monitor, patience
+        self.monitor, self.config = monitor, config
         self.best_score: float | None = None
         self.best_epoch: int | None = None
         self.stalled = 0
@@ -271,7 +274,7 @@ class _Checkpoints(L.Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._clock = time.monotonic()
-        self._stop_if_stalled(trainer)
+        self._stop_if_due(trainer)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -291,7 +294,7 @@ class _Checkpoints(L.Callback):
         self.seconds += now - self._clock
         self._clock = now
         self._write(self.last, lambda file: trainer.save_checkpoint(file, weights_only=False))
-        self._stop_if_stalled(trainer)
+        self._stop_if_due(trainer)
 
     def _judge(self, trainer: L.Trainer, module: L.LightningModule, score: float) -> None:
         if self.best_score is not None and score <= self.best_score:
@@ -312,8 +315,9 @@ class _Checkpoints(L.Callback):
             reason = error if isinstance(error, OSError) else OSError(None, "the disk may be full")
             raise disk_error(path, reason) from error
 
-    def _stop_if_stalled(self, trainer: L.Trainer) -> None:
-        if self.patience and self.stalled >= self.patience:
+    def _stop_if_due(self, trainer: L.Trainer) -> None:
+        stalled = self.config.patience and self.stalled >= self.config.patience
+        if stalled or (self.config.minutes and self.seconds >= 60 * self.config.minutes):
             trainer.should_stop = True
 
 

@@ -152,6 +152,7 @@ class Run:
                 config.encoder_fit,
                 path,
                 config.seed,
+                config.links,
             )
             if isinstance(config.prototypes, ModularityConfig):
                 free = fit_modularity(

@@ -8,8 +8,10 @@ from g2rec.errors import ConfigError
 from g2rec.graph import build_coengagement, build_graph
 from g2rec.interactions import Interactions
 from g2rec.prototypes import GraphHeadConfig
+from g2rec.sampling import NeighborSampler
 from g2rec.training import FitConfig
 from g2rec.training.encoder import EncoderModule, LinkConfig, encoder_loader, fit_encoder
+from g2rec.training.links import EventLinks
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +77,10 @@ def test_a_resumed_fit_is_the_whole_one(log, tmp_path, monkeypatch, done):
 
 def test_a_batch_does_not_see_its_own_edges(log):
     graph = build_graph(log)
-    loader = encoder_loader(log, graph, build_coengagement(log), LinkConfig(), 16, drop=True, seed=0)
+    links = EventLinks(log, build_coengagement(log), seed=0)
+    sampler = NeighborSampler(graph, seed=0)
+    users, rows = graph.num_users, len(links)
+    loader = encoder_loader(links, sampler, users, LinkConfig(), 16, drop=True, seed=0, num_rows=rows)
     for batch in loader:
         sub = batch.subgraph
         size = len(batch.positives)
