@@ -119,5 +119,10 @@ def _resume(folder: Path, settings: RunConfig, *stages: str) -> Run:
             f"expected a run's folder, found no run.json in {folder}; start with g2rec graph build"
         )
     known = read_json(folder / "run.json")
+    if "recipe" not in known:
+        raise ArtifactError(
+            f"{folder} has the graph of a log, and this stage needs the titles and splits of a recipe; "
+            "make one with g2rec data import"
+        )
     mirror = None if known["mirror"] is None else Path(known["mirror"])
     return open_run(folder, known["recipe"], settings, mirror, *stages)
