@@ -2,14 +2,11 @@
 
 import time as clock
 from pathlib import Path
-from typing import Any
-
-from tqdm.auto import tqdm
 
 from g2rec.artifacts import fingerprint, read_json, write_json
 from g2rec.cli.pipeline import open_run
 from g2rec.cli.settings import write_settings
-from g2rec.cli.show import announce
+from g2rec.cli.show import Steps, announce
 from g2rec.errors import ArtifactError, ConfigError
 from g2rec.graph import GraphBuildConfig, InteractionGraph, build_from_log, find_log_files
 from g2rec.training.run_config import RunConfig
@@ -26,6 +23,7 @@ def graph_build(
     time: str | None = "time",
     weight: str | None = None,
     memory: str = "8GiB",
+    content: Path | None = None,
 ) -> None:
     """Build the graphs of a run, from a recipe or from an event log of any size.
 
@@ -42,17 +40,19 @@ def graph_build(
         time: Of a log: the column of times (seconds since 1970, timestamps, dates); null for none.
         weight: Of a log: the column of positive weights.
         memory: Of a log: what the process may hold in memory while it builds.
+        content: Of a log: an .npy file of item features, [items, F], row i of item i.
     """
     config = GraphBuildConfig(user=user, item=item, time=time, weight=weight, memory=memory)
     folder = out or Path("runs") / Path(source.rstrip("/*")).stem
     if _is_log(source):
         if mirror is not None:
             raise ConfigError(f"a mirror is of a recipe, and {source} is a log; leave out --mirror")
-        _build_log(source, folder, settings, config)
+        _build_log(source, folder, settings, config, content)
         return
-    if config != GraphBuildConfig():
+    if config != GraphBuildConfig() or content is not None:
         raise ConfigError(
-            f"--user, --item, --time, --weight and --memory are for logs, {source} is a recipe; drop them"
+            f"--user, --item, --time, --weight, --memory and --content are for logs, {source} is a recipe; "
+            "drop them"
         )
     _ = open_run(folder, source, settings, mirror).graphs
 
@@ -64,7 +64,9 @@ def _is_log(source: str) -> bool:
     return path.suffix == ".parquet" or bool(set("*?[") & set(source))
 
 
-def _build_log(source: str, folder: Path, settings: RunConfig, config: GraphBuildConfig) -> None:
+def _build_log(
+    source: str, folder: Path, settings: RunConfig, config: GraphBuildConfig, content: Path | None
+) -> None:
     """Build the graph, or find that it is there; leave what the later commands need."""
     files = [path.resolve() for path in find_log_files(source)]
     columns = {name: getattr(config, name) for name in ("user", "item", "time", "weight")}
@@ -84,7 +86,9 @@ def _build_log(source: str, folder: Path, settings: RunConfig, config: GraphBuil
             graph = build_from_log(files, folder / "graph", config, progress=steps)
         finally:
             steps.close()
-    write_json(folder / "run.json", {"log": [str(path) for path in files], "columns": columns, "key": key})
+    known = {"log": [str(path) for path in files], "columns": columns, "key": key}
+    known["content"] = None if content is None else str(content.resolve())
+    write_json(folder / "run.json", known)
     write_settings(folder / "settings.yaml", settings)
     counts = f"{graph.num_users:,} users, {graph.num_items:,} items, {graph.num_edges // 2:,} events"
     announce(StageRecord("graph", key, counts, clock.monotonic() - start, reused))
@@ -96,25 +100,3 @@ def _finished(path: Path) -> InteractionGraph | None:
         return InteractionGraph.load(path)
     except ArtifactError:
         return None
-
-
-class Steps:
-    """A progress bar for one step after the other."""
-
-    def __init__(self) -> None:
-        self._bar: Any = None
-        self._step = ""
-
-    def __call__(self, step: str, done: int, total: int) -> None:
-        """Show that ``done`` of ``total`` events or edges of a step are done."""
-        if step != self._step:
-            self.close()
-            self._step = step
-            self._bar = tqdm(total=total, unit_scale=True, unit=" events", desc=step, leave=False)
-        self._bar.update(done - self._bar.n)
-
-    def close(self) -> None:
-        """Remove the bar."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None

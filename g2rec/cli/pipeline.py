@@ -5,11 +5,12 @@ from pathlib import Path
 
 from g2rec.artifacts import read_json, write_json
 from g2rec.cli.settings import write_settings
-from g2rec.cli.show import Download, announce, print_interests, print_recommendations
+from g2rec.cli.show import Download, Steps, announce, print_interests, print_recommendations
 from g2rec.errors import ArtifactError
 from g2rec.leaderboard import format_table
 from g2rec.recipes import NetworkError, load_recipe
 from g2rec.report import write_report
+from g2rec.training.log_run import LogRun
 from g2rec.training.pipeline import Run
 from g2rec.training.run_config import RunConfig
 
@@ -55,11 +56,15 @@ def run(
 def encoder_fit(run: Path, settings: RunConfig) -> None:
     """Train the graph encoder and the interest prototypes of a run.
 
+    On the graph of a log an epoch is 500 batches, or a pass where that is less; --encoder_fit.minutes bounds
+    the training time.
+
     Args:
         run: A run's folder, with its graph built.
         settings: The run's own; flags change them.
     """
-    _ = _resume(run, settings, "encoder").encoder
+    log = _log_run(run, settings)
+    _ = _resume(run, settings, "encoder").encoder if log is None else log.encoder
 
 
 def tokenizer_fit(run: Path, settings: RunConfig) -> None:
@@ -69,7 +74,8 @@ def tokenizer_fit(run: Path, settings: RunConfig) -> None:
         run: A run's folder, with its encoder fitted.
         settings: The run's own; flags change them.
     """
-    _ = _resume(run, settings, "tokenizer").tokenizer
+    log = _log_run(run, settings)
+    _ = _resume(run, settings, "tokenizer").tokenizer if log is None else log.tokenizer
 
 
 def recommender_fit(run: Path, settings: RunConfig) -> None:
@@ -111,6 +117,14 @@ def open_run(folder: Path, recipe: str, settings: RunConfig, mirror: Path | None
         progress=Download(),
         build=frozenset(stages) or None,
     )
+
+
+def _log_run(folder: Path, settings: RunConfig) -> LogRun | None:
+    """The run in a folder, if it was made from a log."""
+    if not (folder / "run.json").is_file() or "log" not in read_json(folder / "run.json"):
+        return None
+    write_settings(folder / "settings.yaml", settings)
+    return LogRun(folder, settings, announce=announce, progress=Steps())
 
 
 def _resume(folder: Path, settings: RunConfig, *stages: str) -> Run:

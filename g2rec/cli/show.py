@@ -39,6 +39,28 @@ class Download:
             self._bar = None
 
 
+class Steps:
+    """A progress bar for one step after the other."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._step = ""
+
+    def __call__(self, step: str, done: int, total: int) -> None:
+        """Show that ``done`` of ``total`` events or edges of a step are done."""
+        if step != self._step:
+            self.close()
+            self._step = step
+            self._bar = tqdm(total=total, unit_scale=True, unit=" events", desc=step, leave=False)
+        self._bar.update(done - self._bar.n)
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
 def print_interests(bundle: Bundle, number: int) -> None:
     """The largest interests, named by their top items."""
     interests = sorted(bundle.interests(), key=lambda interest: -interest.mass)[:number]

@@ -4,7 +4,7 @@ import copy
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import lightning as L
 import numpy as np
@@ -15,7 +15,6 @@ from g2rec.artifacts import derive_seed
 from g2rec.encoders import GraphEncoder, NodeEmbeddings
 from g2rec.errors import ConfigError
 from g2rec.graph import CoEngagementGraph, InteractionGraph
-from g2rec.interactions import Interactions
 from g2rec.prototypes import (
     FixedMemberships,
     InterestPrototypes,
@@ -217,8 +216,20 @@ class TokenizerModule(L.LightningModule):
         return optimizer(self, self.config, {"encoder": _ENCODER_RATE, "interests": _ENCODER_RATE})
 
 
+class Items(Protocol):
+    """What a tokenizer needs to know of a catalogue; `Interactions` does."""
+
+    @property
+    def num_items(self) -> int:
+        """I."""
+
+    @property
+    def content(self) -> NDArray[np.float32] | None:
+        """[I, F] features."""
+
+
 def fit_tokenizer(
-    interactions: Interactions,
+    interactions: Items,
     graph: InteractionGraph | None,
     coengagement: CoEngagementGraph | None,
     fitted_encoder: FittedEncoder | None,
