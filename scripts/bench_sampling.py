@@ -394,7 +394,75 @@ def _networkx(graph: InteractionGraph, seeds: list[torch.Tensor], fanouts: list[
     return run, lambda number: one(seeds[number % len(seeds)].tolist())
 
 
+def _loader(graph: InteractionGraph, seeds: list[torch.Tensor], fanouts: list[int], threads: int) -> Any:
+    """Through the DataModule into a Trainer; timed from its first batch to its last."""
+    import warnings
+
+    import lightning as L
+
+    from g2rec.sampling import NeighborSampler
+    from g2rec.training import GraphDataModule
+
+    warnings.filterwarnings("ignore")
+
+    class Step(L.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(()))
+            self.edges, self.automatic_optimization = 0, False
+
+        def training_step(self, batch: Any, batch_index: int) -> None:
+            if batch_index == 4:
+                self.edges, self.start = 0, time.perf_counter()
+            self.edges += batch.subgraph.edge_index.shape[1]
+
+        def configure_optimizers(self) -> Any:
+            return torch.optim.SGD(self.parameters(), lr=0.1)
+
+        def on_train_end(self) -> None:
+            run.rate = self.edges / (time.perf_counter() - self.start)  # type: ignore[attr-defined]
+
+    sampler = NeighborSampler(graph, fanouts, degrees=False)
+    every = torch.cat(seeds)
+    size = len(seeds[0])
+
+    def run(first: int, count: int) -> int:
+        count += 5
+        rows = torch.arange(first * size, (first + count) * size) % len(every)
+        step = Step()
+        trainer = L.Trainer(
+            max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False,
+            enable_progress_bar=False, enable_model_summary=False,
+        )  # fmt: skip
+        trainer.fit(step, GraphDataModule(sampler, every[rows], batch_size=size, num_threads=threads))
+        return step.edges
+
+    return run, lambda number: _by_hop(sampler.sample(seeds[number % len(seeds)], key=(0, number)))
+
+
+def _device(graph: InteractionGraph, seeds: list[torch.Tensor], fanouts: list[int], threads: int) -> Any:
+    """On a GPU; the last batch is waited for."""
+    from g2rec.sampling import DeviceSampler
+
+    sampler = DeviceSampler(graph, fanouts)
+    seeds = [nodes.to(sampler.graph.device) for nodes in seeds]
+    largest = min(len(nodes) for nodes in seeds)
+    seeds = [nodes[:largest] for nodes in seeds]  # one recorded graph for all
+
+    def run(first: int, count: int) -> int:
+        edges = 0
+        for number in range(first, first + count):
+            edges += sampler.sample(seeds[number % len(seeds)], key=(0, number)).edge_index.shape[1]
+        if sampler.graph.device.type == "cuda":
+            torch.cuda.synchronize()
+        return edges
+
+    return run, lambda number: _by_hop(sampler.sample(seeds[number % len(seeds)], key=(0, number)))
+
+
 ENGINES: dict[str, Callable[..., Any]] = {
+    "loader": _loader,
+    "device": _device,
     "native": _ours(_native(degrees=False)),
     "native+degrees": _ours(_native()),
     "replace": _ours(_native(degrees=False, replace=True)),
