@@ -6,11 +6,13 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from g2rec.artifacts import Folder, save_folder, to_plain
 from g2rec.encoders._embeddings import NodeEmbeddings
 from g2rec.encoders._features import NodeFeatures
+from g2rec.encoders._inference import Progress, infer
 from g2rec.graph import InteractionGraph
 from g2rec.sampling import SampledSubgraph
 from g2rec.shapes import Bool, Float, Int, Tensor
@@ -28,7 +30,7 @@ class EncoderConfig(Protocol):
 
 
 class GraphEncoder(nn.Module):
-    """An encoder is a ``layer`` and a ``readout``; both paths through the graph use them.
+    """An encoder is a ``neighbour_scale``, an ``update`` and a ``readout``; both paths use them.
 
     ``forward`` runs over a sampled subgraph, ``embed_all`` layer by layer over all neighbours. With all
     neighbours sampled the two agree.
@@ -43,26 +45,26 @@ class GraphEncoder(nn.Module):
         """Layers, hence hops."""
         return self.config.num_layers
 
-    def layer(
+    def neighbour_scale(self, degree: Int[Tensor, " n"]) -> Float[Tensor, " n"] | None:
+        """What a node's state is multiplied by when its neighbours add it up; None for one."""
+        raise NotImplementedError
+
+    def update(
         self,
         depth: int,
-        x: Float[Tensor, "n D"],
+        total: Float[Tensor, "m D"],
+        count: Int[Tensor, " m"],
         x_target: Float[Tensor, "m D"],
-        source: Int[Tensor, " e"],
-        target: Int[Tensor, " e"],
-        degree: Int[Tensor, " n"],
         degree_target: Int[Tensor, " m"],
     ) -> Float[Tensor, "m D"]:
-        """One layer's output for the targets.
+        """One layer's output from the sums over neighbours.
 
         Args:
             depth: Counted from 0.
-            x: States of the nodes that edges come from.
+            total: Sums of the scaled states of the neighbours.
+            count: How many were summed.
             x_target: States of the targets themselves.
-            source: Rows of ``x``.
-            target: Rows of ``x_target``.
-            degree: Neighbours in the whole graph of the rows of ``x``.
-            degree_target: The same of the targets.
+            degree_target: Their neighbours in the whole graph.
         """
         raise NotImplementedError
 
@@ -102,43 +104,66 @@ class GraphEncoder(nn.Module):
             s, t = source[:num_edges], target[:num_edges]
             if keep is not None:
                 s, t = s[keep[:num_edges]], t[keep[:num_edges]]
-            degrees = subgraph.degrees
-            x = self.layer(depth, x, x[:num_targets], s, t, degrees[: len(x)], degrees[:num_targets])
+            weight = None if subgraph.edge_weight is None else subgraph.edge_weight[:num_edges]
+            if keep is not None:
+                weight = None if weight is None else weight[keep[:num_edges]]
+            x = self._layer(depth, x, s, t, weight, subgraph.degrees, num_targets)
             states.append(x[: subgraph.num_seeds])
         return self.readout(states)[subgraph.seed_index]
 
-    @torch.no_grad()
+    def _layer(
+        self,
+        depth: int,
+        x: Float[Tensor, "n D"],
+        source: Int[Tensor, " e"],
+        target: Int[Tensor, " e"],
+        weight: Float[Tensor, " e"] | None,
+        degrees: Int[Tensor, " n"],
+        num_targets: int,
+    ) -> Float[Tensor, "m D"]:
+        """One layer over sampled edges; with weights, which add up to 1, the sum is a weighted mean."""
+        scale = self.neighbour_scale(degrees[: len(x)])
+        message = x if scale is None else x * scale.to(x.dtype).unsqueeze(1)
+        drawn = message.index_select(0, source)
+        if weight is not None:
+            drawn = drawn * weight.unsqueeze(1)
+        x_target = x[:num_targets]
+        total = torch.zeros_like(x_target).index_add(0, target, drawn)
+        count = torch.bincount(target, minlength=num_targets)
+        if weight is not None:
+            count = count.clamp_max(1)
+        return self.update(depth, total, count, x_target, degrees[:num_targets])
+
     def embed_all(
         self,
         graph: InteractionGraph,
-        content: Float[Tensor, "I F"] | None = None,
-        batch_size: int = 1 << 20,
+        content: Float[Tensor, "I F"] | NDArray[np.float32] | None = None,
+        *,
+        folder: Path | None = None,
+        progress: Progress | None = None,
     ) -> NodeEmbeddings:
-        """Embed every node from all its neighbours, layer by layer.
+        """Embed every node from all its neighbours, layer by layer (`infer`).
 
         Args:
             graph: Read row by row, so it may be memory-mapped.
             content: Features of all items.
-            batch_size: Edges handled at a time (whole rows; a longer row is handled alone).
+            folder: Where to keep each layer's states, mapped, and go on after a kill; in memory if not given.
+            progress: Told of a layer's name, nodes done, nodes in all.
         """
-        device = self.features.item.weight.device
-        x = self.features(torch.arange(graph.num_nodes, device=device), _to(content, device))
-        degree = torch.from_numpy(graph.degrees()).to(device)
-        cuts = np.searchsorted(graph.indptr, np.arange(0, graph.num_edges + 1, batch_size))
-        bounds = np.unique(np.concatenate(([0], cuts, [graph.num_nodes])).clip(0, graph.num_nodes))
-        states = [x]
-        for depth in range(self.num_layers):
-            parts = []
-            for first, last in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
-                begin, end = int(graph.indptr[first]), int(graph.indptr[last])
-                source = torch.from_numpy(graph.indices[begin:end].astype(np.int64)).to(device)
-                own = degree[first:last]
-                target = torch.repeat_interleave(torch.arange(last - first, device=device), own)
-                parts.append(self.layer(depth, x, x[first:last], source, target, degree, own))
-            x = torch.cat(parts)
-            states.append(x)
-        every = self.readout(states).float().cpu().numpy()
-        return NodeEmbeddings(every[: graph.num_users], every[graph.num_users :])
+        users, items = infer(self, graph, content, folder=folder, progress=progress)
+        assert users is not None
+        return NodeEmbeddings(users, items)
+
+    def embed_items(
+        self,
+        graph: InteractionGraph,
+        content: Float[Tensor, "I F"] | NDArray[np.float32] | None = None,
+        *,
+        folder: Path | None = None,
+        progress: Progress | None = None,
+    ) -> NDArray[np.float32]:
+        """Embed the items only, [I, D], as `embed_all` does: the users' last layer is left out."""
+        return infer(self, graph, content, folder=folder, progress=progress, items_only=True)[1]
 
     def save(self, path: Path, *, config: Any = None, made_from: Mapping[str, str] | None = None) -> Folder:
         """Write the weights, and what `load_encoder` needs to rebuild the encoder."""
@@ -153,7 +178,3 @@ class GraphEncoder(nn.Module):
         return save_folder(
             path, "graph_encoder", tensors=weights, config=config, made_from=made_from, meta=meta
         )
-
-
-def _to(content: Tensor | None, device: torch.device) -> Tensor | None:
-    return None if content is None else content.to(device)

@@ -42,21 +42,15 @@ class LightGCN(GraphEncoder):
     the paper: users start from zero unless they have a table, and items may have content.
     """
 
-    def layer(
-        self,
-        depth: int,
-        x: Tensor,
-        x_target: Tensor,
-        source: Int[Tensor, " e"],
-        target: Int[Tensor, " e"],
-        degree: Tensor,
-        degree_target: Tensor,
+    def neighbour_scale(self, degree: Int[Tensor, " n"]) -> Tensor:
+        """1 / sqrt(d_w)."""
+        return degree.clamp_min(1).float().rsqrt()
+
+    def update(
+        self, depth: int, total: Tensor, count: Tensor, x_target: Tensor, degree_target: Tensor
     ) -> Tensor:
         """sqrt(d_v) / k sum_w x_w / sqrt(d_w)."""
-        scaled = x * degree.clamp_min(1).to(x.dtype).rsqrt().unsqueeze(1)
-        total = torch.zeros_like(x_target).index_add(0, target, scaled[source])
-        sampled = torch.bincount(target, minlength=len(x_target)).clamp_min(1)
-        return total * (degree_target.to(x.dtype).sqrt() / sampled).unsqueeze(1)
+        return total * (degree_target.to(total.dtype).sqrt() / count.clamp_min(1)).unsqueeze(1)
 
     def readout(self, states: list[Tensor]) -> Tensor:
         """Mean over the layers, the input included."""

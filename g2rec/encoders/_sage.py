@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
 from torch import nn
 
 from g2rec.encoders._base import GraphEncoder
 from g2rec.encoders._checks import check_sizes
 from g2rec.encoders._features import NodeFeatures
-from g2rec.shapes import Int, Tensor
+from g2rec.shapes import Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +38,8 @@ class GraphSAGE(GraphEncoder):
     """GraphSAGE with the mean aggregator (Hamilton et al. 2017, https://arxiv.org/abs/1706.02216).
 
     x_v^(l+1) = W_1 x_v^(l) + W_2 mean_{w in N(v)} x_w^(l) + b, with a ReLU between layers;  h_v = x_v^(H)
+
+    Over the subgraphs of `PinSageSampler` the mean is weighted by importance (Ying et al. 2018).
     """
 
     def __init__(self, config: GraphSAGEConfig, features: NodeFeatures) -> None:
@@ -47,20 +48,16 @@ class GraphSAGE(GraphEncoder):
         self.own = nn.ModuleList(nn.Linear(D, D) for _ in range(config.num_layers))
         self.neighbours = nn.ModuleList(nn.Linear(D, D, bias=False) for _ in range(config.num_layers))
 
-    def layer(
-        self,
-        depth: int,
-        x: Tensor,
-        x_target: Tensor,
-        source: Int[Tensor, " e"],
-        target: Int[Tensor, " e"],
-        degree: Tensor,
-        degree_target: Tensor,
+    def neighbour_scale(self, degree: Tensor) -> None:
+        """One."""
+        return
+
+    def update(
+        self, depth: int, total: Tensor, count: Tensor, x_target: Tensor, degree_target: Tensor
     ) -> Tensor:
         """W_1 x_v + W_2 mean_w x_w + b."""
-        total = torch.zeros_like(x_target).index_add(0, target, x[source])
-        sampled = torch.bincount(target, minlength=len(x_target)).clamp_min(1)
-        out: Tensor = self.own[depth](x_target) + self.neighbours[depth](total / sampled.unsqueeze(1))
+        mean = total / count.clamp_min(1).unsqueeze(1)
+        out: Tensor = self.own[depth](x_target) + self.neighbours[depth](mean)
         return out if depth == self.num_layers - 1 else F.relu(out)
 
     def readout(self, states: list[Tensor]) -> Tensor:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from g2rec.sampling._aggregate import sum_neighbors
 from g2rec.sampling._device import DeviceSampler
 from g2rec.sampling._device_graph import DeviceGraph
 from g2rec.sampling._engine_dgl import DGLNeighborSampler
@@ -30,6 +31,7 @@ __all__ = [
     "SampledSubgraph",
     "Sampler",
     "prefetch",
+    "sum_neighbors",
 ]
 
 

@@ -24,13 +24,19 @@ def graph():
 
 @pytest.mark.parametrize("config", CONFIGS)
 @pytest.mark.parametrize("with_content", [True, False])
-def test_forward_with_all_neighbours_is_embed_all(graph, config, with_content):
+@pytest.mark.parametrize("on_disk", [True, False])
+def test_forward_with_all_neighbours_is_embed_all(
+    graph, config, with_content, on_disk, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("g2rec.encoders._inference._ROWS", 5)
     content = torch.randn(9, 5) if with_content else None
     encoder = config.build(12, 9, 5 if with_content else 0)
     seeds = torch.tensor([3, 20, 0, 3, 11])  # a repeat, and nodes without edges
     sub = NeighborSampler(graph, (-1,) * config.num_layers).sample(seeds)
-    exact = encoder.embed_all(graph, content, batch_size=7)
+    folder = tmp_path / "states" if on_disk else None
+    exact = encoder.embed_all(graph, content, folder=folder)
     every = np.concatenate((exact.users, exact.items))
+    np.testing.assert_array_equal(encoder.embed_items(graph, content), exact.items)
     np.testing.assert_allclose(encoder(sub, content).detach().numpy(), every[seeds], atol=1e-5)
     assert np.isfinite(every).all()
 
