@@ -1,5 +1,6 @@
 """Exact inference: every node from all its neighbours, layer by layer, in memory or streamed to disk."""
 
+import hashlib
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -125,14 +126,10 @@ class _Store:
         self.folder, self.dim = folder, encoder.features.embedding_dim
         if folder is None:
             return
-        state = {name: value.cpu().numpy() for name, value in encoder.state_dict().items()}
-        sizes = [
-            graph.num_users,
-            graph.num_items,
-            graph.num_edges,
-            int(np.asarray(graph.indptr[::4097]).sum()),
-        ]
-        key = fingerprint(state, sizes, None if content is None else content.cpu().numpy())
+        tensors = [*encoder.state_dict().values(), *([] if content is None else [content])]
+        hashes = [hashlib.sha256(tensor.cpu().contiguous().numpy().data).hexdigest() for tensor in tensors]
+        offsets = int(np.asarray(graph.indptr[::4097]).sum())  # stands for the graph
+        key = fingerprint(hashes, graph.num_users, graph.num_items, graph.num_edges, offsets)
         file = folder / "key.json"
         try:
             same = file.is_file() and read_json(file) == key
