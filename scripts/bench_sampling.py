@@ -58,6 +58,7 @@ def main(
     threads: list[int] = [1, 2],  # noqa: B006
     repetitions: int = 7,
     seconds: float = 0.5,
+    on_device: list[int] = [],  # noqa: B006
     out: Path | None = None,
 ) -> None:
     """Measure, print a table and one JSON line.
@@ -71,6 +72,8 @@ def main(
         threads: Threads of each CPU engine.
         repetitions: Turns of each engine.
         seconds: Length of a turn.
+        on_device: Sizes of graphs to generate on the GPU, up to 10,000,000,000 events, and to sample there, with
+            and without replacement; 20 events a user, a thousand an item.
         out: Folder for sampling.png and sampling.json.
     """
     with tempfile.TemporaryDirectory() as scratch:
@@ -79,6 +82,8 @@ def main(
         for path in opened:
             for batch_size in batch_sizes:
                 rows += _compare(path, engines, batch_size, fanouts, threads, repetitions, seconds)
+    for count in on_device:
+        rows += _on_device(count, batch_sizes, fanouts, repetitions, seconds)
     _print_table(rows)
     slopes = _slopes(rows)
     for engine, slope in slopes.items():
@@ -474,6 +479,69 @@ ENGINES: dict[str, Callable[..., Any]] = {
     "pyg": _pyg,
     "networkx": _networkx,
 }
+
+
+def _on_device(
+    events: int, batch_sizes: list[int], fanouts: list[int], repetitions: int, seconds: float
+) -> list[dict[str, Any]]:
+    """The GPU engine on a graph that is generated there; its fused kernels are held to the plain torch form."""
+    from g2rec.sampling import DeviceGraph, DeviceSampler
+
+    start = time.perf_counter()
+    graph = DeviceGraph.generate(events // 20, events // 1000, 20)
+    torch.cuda.synchronize()
+    note(f"{events:,} events generated on the device in {time.perf_counter() - start:.0f} s")
+    place = torch.randint(0, graph.indices.numel(), (1 << 26,), device=graph.device)
+    limit = _gathers(graph.indices, place)
+    note(f"limit: {limit / 1e9:.1f}e9 random 4-byte gathers a second")
+    rows = []
+    for batch_size in batch_sizes:
+        for replace in (False, True):
+            sampler = DeviceSampler(graph, fanouts, replace=replace)
+            plain = DeviceSampler(graph, fanouts, replace=replace, fused=False)
+            seeds = [torch.randint(graph.num_users, (batch_size,), device=graph.device) for _ in range(32)]
+            for number in range(4):
+                ours = sampler.sample(seeds[number], key=(0, number))
+                theirs = plain.sample(seeds[number], key=(0, number))
+                assert torch.equal(ours.nodes, theirs.nodes) and torch.equal(
+                    ours.edge_index, theirs.edge_index
+                )
+                for source, target in ours.nodes[ours.edge_index[:, ::9973]].T[:200].tolist():
+                    own = graph.indices[int(graph.indptr[target]) : int(graph.indptr[target + 1])]
+                    assert bool((own == source).any()), f"({source}, {target}) is not an edge of the graph"
+            rates, edges = [], 0
+            for turn in range(repetitions):
+                total, batches = 0, 0
+                torch.cuda.synchronize()
+                start = time.perf_counter()
+                while time.perf_counter() - start < seconds:
+                    for number in range(16):
+                        found = sampler.sample(seeds[number], key=(turn, batches + number))
+                        total += found.edge_index.shape[1]
+                    batches += 16
+                torch.cuda.synchronize()
+                rates.append(total / (time.perf_counter() - start))
+                edges = total / batches
+            rows.append({
+                "engine": "device+replace" if replace else "device", "threads": 1, "batch_size": batch_size,
+                "events": events, "rate": statistics.median(rates), "least": min(rates), "most": max(rates),
+                "edges_per_batch": edges, "ms_per_batch": 1000 * edges / statistics.median(rates),
+                "private_mb": torch.cuda.max_memory_allocated() / 1e6, "gathers_per_second": limit,
+            })  # fmt: skip
+    return rows
+
+
+def _gathers(values: torch.Tensor, place: torch.Tensor) -> float:
+    """Random 4-byte reads a second: what bounds sampling on the device."""
+    out = torch.empty(len(place), dtype=values.dtype, device=values.device)
+    spent = []
+    for _ in range(8):
+        torch.cuda.synchronize()
+        start = time.perf_counter()
+        torch.index_select(values, 0, place, out=out)
+        torch.cuda.synchronize()
+        spent.append(time.perf_counter() - start)
+    return len(place) / statistics.median(spent)
 
 
 def _slopes(rows: list[dict[str, Any]]) -> dict[str, float]:
