@@ -72,8 +72,8 @@ def main(
         threads: Threads of each CPU engine.
         repetitions: Turns of each engine.
         seconds: Length of a turn.
-        on_device: Sizes of graphs to generate on the GPU, up to 10,000,000,000 events, and to sample there, with
-            and without replacement; 20 events a user, a thousand an item.
+        on_device: Sizes of graphs to generate on the GPU, up to 10,000,000,000 events, and to sample there,
+            with and without replacement; 20 events a user, a thousand an item.
         out: Folder for sampling.png and sampling.json.
     """
     with tempfile.TemporaryDirectory() as scratch:
@@ -484,7 +484,7 @@ ENGINES: dict[str, Callable[..., Any]] = {
 def _on_device(
     events: int, batch_sizes: list[int], fanouts: list[int], repetitions: int, seconds: float
 ) -> list[dict[str, Any]]:
-    """The GPU engine on a graph that is generated there; its fused kernels are held to the plain torch form."""
+    """The GPU engine on a graph that is generated there; fused kernels are held to the plain torch form."""
     from g2rec.sampling import DeviceGraph, DeviceSampler
 
     start = time.perf_counter()
