@@ -1,7 +1,6 @@
 """Exact inference: every node from all its neighbours, layer by layer, in memory or streamed to disk."""
 
 import hashlib
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from g2rec.artifacts import disk_error, fingerprint, read_json, replace_path, write_json
-from g2rec.errors import ArtifactError
+from g2rec.artifacts import disk_error, fingerprint, read_json, replace_path, to_plain, write_json
 from g2rec.graph import InteractionGraph
 from g2rec.sampling import sum_neighbors
 from g2rec.shapes import Float, Tensor
@@ -58,7 +56,7 @@ def infer(
         ArtifactError: If the disk refuses a write.
     """
     say = progress or (lambda step, done, total: None)
-    features = torch.as_tensor(content) if content is not None else None
+    features = torch.from_numpy(np.array(content)) if isinstance(content, np.ndarray) else content
     store = _Store(folder, encoder, graph, features)
     device = encoder.features.item.weight.device
     if features is not None:
@@ -97,6 +95,9 @@ def infer(
             zero = torch.zeros((high - low, encoder.features.embedding_dim), device=device)
             yield encoder.readout([zero if x is None else _rows(x, low, high, device) for x in states])
 
+    known_items, known_users = store.finished("items"), store.finished("users")
+    if known_items is not None and (items_only or known_users is not None):
+        return (None if items_only else known_users), known_items
     users: list[Array | None] = [None]
     if encoder.features.user is not None:
         users = [store.keep("users-0", U, inputs(0, U), say)]
@@ -126,19 +127,23 @@ class _Store:
         self.folder, self.dim = folder, encoder.features.embedding_dim
         if folder is None:
             return
-        tensors = [*encoder.state_dict().values(), *([] if content is None else [content])]
-        hashes = [hashlib.sha256(tensor.cpu().contiguous().numpy().data).hexdigest() for tensor in tensors]
-        offsets = int(np.asarray(graph.indptr[::4097]).sum())  # stands for the graph
-        key = fingerprint(hashes, graph.num_users, graph.num_items, graph.num_edges, offsets)
+        key = _key(encoder, graph, content)
         file = folder / "key.json"
         try:
-            same = file.is_file() and read_json(file) == key
-        except ArtifactError:
-            same = False
-        if not same:
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
-            write_json(file, key)
+            folder.mkdir(parents=True, exist_ok=True)
+            if not file.is_file() or read_json(file) != key:
+                self._remove("*.npy")
+                write_json(file, key)
+        except OSError as error:
+            raise disk_error(folder, error) from error
+
+    def finished(self, name: str) -> Array | None:
+        """A file that an earlier call left whole."""
+        file = None if self.folder is None else self.folder / f"{name}.npy"
+        if file is None or not file.is_file():
+            return None
+        mapped: Array = np.load(file, mmap_mode="r", allow_pickle=False)
+        return mapped
 
     def keep(self, name: str, size: int, parts: Iterator[Tensor], say: Progress) -> Array:
         """Put the parts one after the other, and give them as one array [size, D]."""
@@ -150,8 +155,9 @@ class _Store:
                 done += len(part)
                 say(name, done, size)
             return out
-        file = self.folder / f"{name}.npy"
-        if not file.is_file():
+        found = self.finished(name)
+        if found is None:
+            file = self.folder / f"{name}.npy"
             temporary = file.with_suffix(".tmp")
             try:
                 with temporary.open("wb") as handle:
@@ -170,11 +176,26 @@ class _Store:
             except OSError as error:
                 temporary.unlink(missing_ok=True)
                 raise disk_error(file, error) from error
-        mapped: Array = np.load(file, mmap_mode="r", allow_pickle=False)
-        return mapped
+            found = self.finished(name)
+            assert found is not None
+        return found
 
     def close(self) -> None:
         """Remove the layers' states; the embeddings stay."""
-        if self.folder is not None:
-            for file in self.folder.glob("*-[0-9]*.npy"):
+        self._remove("*-[0-9]*.npy")
+
+    def _remove(self, pattern: str) -> None:
+        """Remove files of ours."""
+        for file in self.folder.glob(pattern) if self.folder is not None else ():
+            if file.stem.partition("-")[0] in ("users", "items"):
                 file.unlink()
+
+
+def _key(encoder: "GraphEncoder", graph: InteractionGraph, content: Tensor | None) -> str:
+    """Of the encoder, the content and the graph: all its offsets, and a million of its neighbours."""
+    tensors = [*encoder.state_dict().values(), *([] if content is None else [content])]
+    arrays = [tensor.detach().cpu().contiguous().numpy() for tensor in tensors]
+    step = max(1, graph.num_edges >> 20)
+    arrays += [np.ascontiguousarray(graph.indptr), np.ascontiguousarray(graph.indices[::step])]
+    hashes = [hashlib.sha256(array.data).hexdigest() for array in arrays]
+    return fingerprint(to_plain(encoder.config), hashes, graph.num_users, graph.num_items, graph.num_edges)

@@ -185,16 +185,23 @@ class EncoderModule(L.LightningModule):
     def on_train_epoch_start(self) -> None:
         """Start the prototypes where the warm-up ends."""
         if self.current_epoch == self.start_epoch:
-            if self.start_items is not None:
-                items = self.start_items()
-            else:
-                known = self.graph.degrees()[self.graph.num_users :] > 0
-                items = torch.from_numpy(self.encoder.embed_all(self.graph, self.content).items[known])
-            self.head.start(items, derive_seed(self.seed, "k-means"))
+            self._start_prototypes()
+
+    def on_train_end(self) -> None:
+        """Where time was over before the warm-up was, start the prototypes from what there is."""
+        if self.current_epoch <= self.start_epoch:
+            self._start_prototypes()
+
+    def _start_prototypes(self) -> None:
+        if self.start_items is not None:
+            items = self.start_items()
+        else:
+            known = self.graph.degrees()[self.graph.num_users :] > 0
+            items = torch.from_numpy(self.encoder.embed_all(self.graph, self.content).items[known])
+        self.head.start(items, derive_seed(self.seed, "k-means"))
 
     def training_step(self, batch: EncoderBatch, batch_index: int) -> Tensor:
         """The joint loss of one batch."""
-        num_edges = self.link_config.num_edges
         sizes = [len(batch.positives), len(batch.positives), len(batch.negatives)]
         h = self.encoder(batch.subgraph, self.content, batch.dropped)
         rest = (len(h) - sum(sizes)) // 2
@@ -211,7 +218,7 @@ class EncoderModule(L.LightningModule):
             num_in_batch=self.link_config.num_in_batch,
         )
         self.log("train_link", loss, on_step=False, on_epoch=True, batch_size=1)
-        if self.current_epoch >= self.start_epoch and rest == num_edges:
+        if self.current_epoch >= self.start_epoch and rest > 1:
             config = self.head.config
             p_source, p_target = self.head(source), self.head(target)
             modularity = modularity_loss(p_source, p_target, config.gamma)

@@ -128,7 +128,7 @@ def fit(
             gradient_clip_val=config.gradient_clip or None,
             check_val_every_n_epoch=config.validate_every,
             num_sanity_val_steps=0,
-            callbacks=[_EpochSeed(seed, name), _Progress(name, monitor), checkpoints],
+            callbacks=[_EpochSeed(seed, name), _Progress(name, monitor, config.minutes), checkpoints],
             logger=[
                 CSVLogger(folder / "logs", name="csv"),  # a version a session: a resume adds to the log
                 TensorBoardLogger(folder / "logs", name="tensorboard", version=""),
@@ -216,18 +216,19 @@ class _EpochSeed(L.Callback):
 
 
 class _Progress(L.Callback):
-    """One bar a fit: steps done, the loss, and the best validation score."""
+    """One bar a fit: steps done, of how many unless time decides, the loss, the best validation score."""
 
-    def __init__(self, name: str, monitor: str | None) -> None:
-        self.name, self.monitor = name, monitor
+    def __init__(self, name: str, monitor: str | None, minutes: float) -> None:
+        self.name, self.monitor, self.minutes = name, monitor, minutes
         self.bar: Any = None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         epochs = trainer.max_epochs or 1
         steps = int(trainer.num_training_batches)
         start = trainer.current_epoch * steps
+        total = None if self.minutes else epochs * steps
         self.bar = tqdm(
-            total=epochs * steps, initial=start, desc=self.name, unit="step", leave=False, dynamic_ncols=True
+            total=total, initial=start, desc=self.name, unit="step", leave=False, dynamic_ncols=True
         )
 
     def on_train_batch_end(

@@ -1,7 +1,7 @@
 """The stages of a run that was made from an event log alone: graph, encoder, tokenizer."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -97,10 +97,10 @@ class LogRun:
         head = config.prototypes
 
         def make() -> FittedEncoder:
+            links = replace(config.links, num_threads=config.links.num_threads or 1)  # work ahead
             fitted = fit_graph_encoder(
-                self.graph, config.encoder, head, config.encoder_fit, path, config.seed, config.links,
-                self.content,
-            )  # fmt: skip
+                self.graph, config.encoder, head, config.encoder_fit, path, config.seed, links, self.content
+            )
             items = fitted.encoder.embed_items(
                 self.graph, self.content, folder=path / "states", progress=self.progress
             )
