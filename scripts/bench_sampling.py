@@ -580,7 +580,7 @@ def _plot(rows: list[dict[str, Any]], path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), constrained_layout=True)
+    figure, axes = plt.subplots(1, 2, figsize=(12.5, 4.2), constrained_layout=True)
     threads = max(row["threads"] for row in rows)
     for engine in dict.fromkeys(row["engine"] for row in rows):
         of = [row for row in rows if row["engine"] == engine and "rate" in row]
@@ -601,7 +601,7 @@ def _plot(rows: list[dict[str, Any]], path: Path) -> None:
     ):
         axis.set(xscale="log", yscale="log", xlabel="events in the graph", ylabel=unit, title=title)
         axis.grid(alpha=0.3)
-    axes[0].legend(fontsize=8)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
     figure.savefig(path, dpi=150)
 
 
