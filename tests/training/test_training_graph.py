@@ -167,17 +167,16 @@ def test_a_log_becomes_prototypes_and_semantic_ids(tmp_path, monkeypatch, capsys
     pq.write_table(pa.table({"user": user, "item": item, "time": np.arange(len(user))}), "log.parquet")
     np.save("content.npy", np.eye(ITEMS, dtype=np.float32)[:, :8])
     Path("small.yaml").write_text(
-        "encoder:\n  class_path: g2rec.encoders.GraphSAGEConfig\n  init_args: {embedding_dim: 8}\n"
+        "encoder: {class_path: GraphSAGEConfig, init_args: {embedding_dim: 8}}\n"
         "links: {fanouts: [3, 3], num_negatives: 8, num_edges: 16, warmup_epochs: 1}\n"
-        "prototypes:\n  class_path: g2rec.prototypes.GraphHeadConfig\n"
-        "  init_args: {num_prototypes: 4, nonzeros: 2}\n"
-        "encoder_fit: {epochs: 2, batch_size: 256}\n"
-        "tokenizer:\n  class_path: g2rec.tokenizers.RQVAEConfig\n"
-        "  init_args: {num_levels: 2, codebook_size: 8}\n"
+        "prototypes: {class_path: GraphHeadConfig, init_args: {num_prototypes: 4, nonzeros: 2}}\n"
+        "encoder_fit: {epochs: 2, batch_size: 256, minutes: 0}\n"
+        "tokenizer: {class_path: RQVAEConfig, init_args: {num_levels: 2, codebook_size: 8}}\n"
         "tokenizer_fit: {epochs: 2, batch_size: 32}\n"
     )
     build = ["graph", "build", "log.parquet", "--out", "run", "--content", "content.npy"]
-    assert main([*build, "--config", "small.yaml"]) == 0
+    assert main([*build, "--config", "billion", "--config", "small.yaml"]) == 0
+    assert "learning_rate: 0.01" in Path("run/settings.yaml").read_text()  # from the preset
     assert main(["tokenizer", "fit", "run"]) == 0  # makes the encoder on the way
     ids = SemanticIds.load(Path("run/tokenizer/semantic_ids"))
     assert len(np.unique(ids.codes, axis=0)) == ITEMS
