@@ -10,6 +10,12 @@ from g2rec.prototypes._interests import InterestPrototypes, Memberships
 from g2rec.prototypes._losses import modularity_loss, usage_balance_loss
 from g2rec.prototypes._modularity import modularity_report, soft_modularity
 from g2rec.prototypes._naming import top_items
+from g2rec.prototypes._quality import (
+    PrototypePurity,
+    PrototypeStatistics,
+    prototype_purity,
+    prototype_statistics,
+)
 
 __all__ = [
     "FixedMemberships",
@@ -18,11 +24,15 @@ __all__ = [
     "Memberships",
     "ModularityConfig",
     "PrototypeHead",
+    "PrototypePurity",
+    "PrototypeStatistics",
     "community_partition",
     "fit_modularity",
     "kmeans",
     "modularity_loss",
     "modularity_report",
+    "prototype_purity",
+    "prototype_statistics",
     "random_prototypes",
     "soft_modularity",
     "top_items",

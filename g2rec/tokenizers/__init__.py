@@ -2,6 +2,7 @@
 
 from g2rec.tokenizers._base import ItemTokenizer, load_tokenizer
 from g2rec.tokenizers._collisions import CollisionMethod, resolve_collisions
+from g2rec.tokenizers._diagnostics import category_agreement, prefix_groups, prefix_similarity
 from g2rec.tokenizers._ids import SemanticIds, code_usage, collision_rate
 from g2rec.tokenizers._inputs import InputScaler
 from g2rec.tokenizers._losses import ContrastiveHead, pair_contrast, prototype_cross_entropy
@@ -25,10 +26,13 @@ __all__ = [
     "ResidualQuantizer",
     "SemanticIds",
     "batch_positives",
+    "category_agreement",
     "code_usage",
     "collision_rate",
     "load_tokenizer",
     "pair_contrast",
+    "prefix_groups",
+    "prefix_similarity",
     "prototype_cross_entropy",
     "quantize",
     "resolve_collisions",
