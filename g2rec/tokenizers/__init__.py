@@ -1,10 +1,11 @@
 """Semantic IDs: each item as a few codes, near items sharing the first ones."""
 
-from g2rec.tokenizers._base import ItemTokenizer, load_tokenizer
+from g2rec.tokenizers._base import ItemTokenizer
 from g2rec.tokenizers._collisions import CollisionMethod, resolve_collisions
 from g2rec.tokenizers._diagnostics import category_agreement, prefix_groups, prefix_similarity
 from g2rec.tokenizers._ids import SemanticIds, code_usage, collision_rate
 from g2rec.tokenizers._inputs import InputScaler
+from g2rec.tokenizers._kinds import TokenizerConfig, load_tokenizer
 from g2rec.tokenizers._losses import ContrastiveHead, pair_contrast, prototype_cross_entropy
 from g2rec.tokenizers._pairs import PairSampler, batch_positives
 from g2rec.tokenizers._quantizer import Quantized, ResidualQuantizer, quantize
@@ -25,6 +26,7 @@ __all__ = [
     "RQVAEOutput",
     "ResidualQuantizer",
     "SemanticIds",
+    "TokenizerConfig",
     "batch_positives",
     "category_agreement",
     "code_usage",

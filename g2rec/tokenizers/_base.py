@@ -1,6 +1,5 @@
 """What every tokenizer does: features in, unique codes out."""
 
-import dataclasses
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -12,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from g2rec.artifacts import Folder, open_folder, save_folder
-from g2rec.errors import ArtifactError, ConfigError
+from g2rec.artifacts import Folder, save_folder
+from g2rec.errors import ConfigError
 from g2rec.shapes import Float, Tensor
 from g2rec.tokenizers._collisions import resolve_collisions
 from g2rec.tokenizers._ids import SemanticIds, code_usage, collision_rate
@@ -137,30 +136,6 @@ class ItemTokenizer(nn.Module, ABC):
         tensors = {"weights": self.state_dict()}
         config = self.config if config is None else config
         return save_folder(path, "tokenizer", tensors=tensors, config=config, made_from=made_from, meta=meta)
-
-
-def load_tokenizer(path: Path) -> ItemTokenizer:
-    """Read the folder of any tokenizer."""
-    # Imported here: the two kinds build on this module.
-    from g2rec.tokenizers._rqkmeans import RQKMeansConfig
-    from g2rec.tokenizers._rqvae import RQVAEConfig
-
-    folder = open_folder(path, "tokenizer")
-    settings = dict(folder.meta["config"])
-    name = settings.pop("type")
-    kinds: dict[str, Any] = {"RQVAEConfig": RQVAEConfig, "RQKMeansConfig": RQKMeansConfig}
-    if name not in kinds:
-        raise ArtifactError(
-            f"{path} holds a tokenizer of kind {name}, known are {', '.join(kinds)}; fit again"
-        )
-    settings = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
-    known = {field.name for field in dataclasses.fields(kinds[name])}
-    if set(settings) != known:
-        odd = ", ".join(sorted(set(settings) ^ known))
-        raise ArtifactError(f"{path} was written with other settings ({odd}); fit the tokenizer again")
-    tokenizer: ItemTokenizer = kinds[name](**settings).build(**folder.meta["blocks"])
-    tokenizer.load_state_dict(folder.tensors("weights"))
-    return tokenizer.eval()
 
 
 def check_codes(num_levels: int, codebook_size: int) -> None:

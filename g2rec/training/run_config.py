@@ -8,7 +8,7 @@ from g2rec.graph import CoEngagementConfig
 from g2rec.interactions import InteractionsConfig
 from g2rec.prototypes import GraphHeadConfig, ModularityConfig
 from g2rec.recommenders import G2RecConfig, LightGCNRecommenderConfig, SASRecConfig
-from g2rec.tokenizers import RQKMeansConfig, RQVAEConfig
+from g2rec.tokenizers import RQVAEConfig, TokenizerConfig
 from g2rec.training.encoder import LinkConfig
 from g2rec.training.fitting import FitConfig
 from g2rec.training.tokenizer import JointMode
@@ -50,7 +50,7 @@ class RunConfig:
         default_factory=lambda: FitConfig(epochs=10, batch_size=2048, learning_rate=5e-3)
     )
     """Training of encoder and prototypes; a row is a training event."""
-    tokenizer: RQVAEConfig | RQKMeansConfig = field(default_factory=RQVAEConfig)
+    tokenizer: TokenizerConfig = field(default_factory=RQVAEConfig)
     """The semantic tokenizer."""
     tokenizer_fit: FitConfig = field(default_factory=FitConfig)
     """Training of the tokenizer."""

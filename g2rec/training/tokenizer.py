@@ -29,9 +29,9 @@ from g2rec.tokenizers import (
     ContrastiveHead,
     ItemTokenizer,
     PairSampler,
-    RQKMeansConfig,
     RQVAEConfig,
     SemanticIds,
+    TokenizerConfig,
     batch_positives,
     pair_contrast,
     prototype_cross_entropy,
@@ -65,7 +65,7 @@ class FittedTokenizer:
     embeddings: NodeEmbeddings | None
     """As they are after joint training; None without a graph."""
     report: FitReport | None
-    """None for the training-free tokenizer."""
+    """None for the training-free tokenizers."""
 
 
 class TokenizerBatch(NamedTuple):
@@ -233,7 +233,7 @@ def fit_tokenizer(
     graph: InteractionGraph | None,
     coengagement: CoEngagementGraph | None,
     fitted_encoder: FittedEncoder | None,
-    tokenizer_config: RQVAEConfig | RQKMeansConfig,
+    tokenizer_config: TokenizerConfig,
     fit_config: FitConfig,
     folder: Path,
     seed: int,
@@ -247,7 +247,8 @@ def fit_tokenizer(
         coengagement: Pairs for the contrast and the modularity.
         fitted_encoder: Encoder, prototype head and embeddings; None tokenizes content alone (TIGER).
         tokenizer_config: Which tokenizer.
-        fit_config: Length and rates; ignored by RQ-KMeans. Beauty takes 100 epochs of batch 1,024.
+        fit_config: Length and rates of the RQ-VAE; the others ignore it. Beauty takes 100 epochs of batch
+            1,024.
         folder: Gets checkpoints and logs.
         seed: Decides everything random.
         joint: How far the contrastive gradient goes.
@@ -264,7 +265,7 @@ def fit_tokenizer(
         "content": 0 if content is None else content.shape[1],
         "embedding": 0 if items is None else items.shape[1],
     }
-    if isinstance(tokenizer_config, RQKMeansConfig):
+    if not isinstance(tokenizer_config, RQVAEConfig):
         control = tokenizer_config.build(**dims).fit(content, items, seed=derive_seed(seed, "tokenizer"))
         return FittedTokenizer(control, control.tokenize(content, items), prototypes, embeddings, None)
     pairs = None if fitted_encoder is None or coengagement is None else PairSampler(coengagement)
@@ -324,7 +325,7 @@ def _rows(value: Tensor | None, start: int, stop: int) -> Tensor | None:
     return None if value is None else value[start:stop]
 
 
-def _check_room(config: RQVAEConfig | RQKMeansConfig, num_items: int) -> None:
+def _check_room(config: TokenizerConfig, num_items: int) -> None:
     """Refuse before training what collision resolution would refuse after it."""
     room = config.codebook_size**config.num_levels
     if config.collisions == "reassign" and num_items > room:
