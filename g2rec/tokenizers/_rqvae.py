@@ -14,7 +14,7 @@ from g2rec.errors import ConfigError
 from g2rec.shapes import Float, Int, Tensor
 from g2rec.tokenizers._base import ItemTokenizer, check_codes, make_scaler
 from g2rec.tokenizers._collisions import CollisionMethod
-from g2rec.tokenizers._quantizer import Quantized, ResidualQuantizer
+from g2rec.tokenizers._quantizer import CodebookUpdate, Quantized, ResidualQuantizer
 
 _START_ROWS = 20_480
 """Items in the batch that k-means starts the codebooks on, at most."""
@@ -32,6 +32,10 @@ class RQVAEConfig:
     """Dimensions that are quantized."""
     hidden_dims: tuple[int, ...] = (512, 256)
     """Hidden layers of the encoder; the decoder mirrors them."""
+    codebook_update: CodebookUpdate = "gradient"
+    """How the codebooks learn: from the loss, or as moving averages of what they code (ema)."""
+    ema_decay: float = 0.99
+    """Share of the old average that a step keeps, where codebook_update is ema."""
     commitment_weight: float = 0.25
     """Pull of the latents towards their codes."""
     balance_weight: float = 0.01
@@ -55,6 +59,8 @@ class RQVAEConfig:
             )
         if not self.temperature > 0:
             raise ConfigError(f"temperature must be positive, got {self.temperature}; a usual value is 0.1")
+        if not 0 <= self.ema_decay < 1:
+            raise ConfigError(f"ema_decay must lie in [0, 1), got {self.ema_decay}; a usual value is 0.99")
         return RQVAE(self, content, embedding)
 
 
@@ -87,7 +93,13 @@ class RQVAE(ItemTokenizer):
         widths = (self.scaler.num_features, *config.hidden_dims, config.latent_dim)
         self.encoder = _mlp(widths)
         self.decoder = _mlp(widths[::-1])
-        self.quantizer = ResidualQuantizer(config.num_levels, config.codebook_size, config.latent_dim)
+        self.quantizer = ResidualQuantizer(
+            config.num_levels,
+            config.codebook_size,
+            config.latent_dim,
+            update=config.codebook_update,
+            decay=config.ema_decay,
+        )
 
     def forward(self, inputs: Float[Tensor, "B F"]) -> RQVAEOutput:
         """Encode, quantize and rebuild scaled inputs."""

@@ -30,6 +30,7 @@ from g2rec.tokenizers import (
     ItemTokenizer,
     PairSampler,
     RQVAEConfig,
+    RQVAEOutput,
     SemanticIds,
     TokenizerConfig,
     batch_positives,
@@ -131,20 +132,20 @@ class TokenizerModule(L.LightningModule):
 
     def training_step(self, batch: TokenizerBatch, batch_index: int) -> Tensor:
         """The loss of one batch."""
-        loss, self._residuals = self.loss(batch)
+        loss, out = self.loss(batch)
+        self._seen = out.codes, out.residuals
         self.log("train_loss", loss, batch_size=len(batch.items), on_step=False, on_epoch=True)
         return loss
 
-    def loss(self, batch: TokenizerBatch) -> tuple[Float[Tensor, ""], Tensor]:
-        """The loss, and the residuals that each level saw."""
+    def loss(self, batch: TokenizerBatch) -> tuple[Float[Tensor, ""], RQVAEOutput]:
+        """The loss, and the batch's items after the autoencoder."""
         settings = self.tokenizer.config
         embedding = self._embeddings(batch)
         num_items = len(batch.items)
         out = self.tokenizer(self._inputs(batch.items, _rows(embedding, 0, num_items)))
-        self.tokenizer.quantizer.count(out.codes)
         loss = out.loss
         if self.interests is None or self.contrast is None or embedding is None:
-            return loss, out.residuals
+            return loss, out
         memberships = self._memberships(batch, embedding)
         loss = loss + settings.prototype_weight * prototype_cross_entropy(
             self.contrast(out.quantized),
@@ -154,7 +155,7 @@ class TokenizerModule(L.LightningModule):
         )
         num_pairs = len(batch.source)
         if num_pairs < 2:
-            return loss, out.residuals
+            return loss, out
         ends = torch.cat([batch.source, batch.target])
         pairs = self.contrast(
             self.tokenizer.quantize(self._inputs(ends, embedding[num_items:])).straight_through
@@ -168,7 +169,7 @@ class TokenizerModule(L.LightningModule):
             head = self.interests.config
             loss = loss + head.modularity_weight * modularity_loss(p_source, p_target, head.gamma)
             loss = loss + head.balance_weight * usage_balance_loss(memberships[:num_items])
-        return loss, out.residuals
+        return loss, out
 
     def _memberships(self, batch: TokenizerBatch, embedding: Tensor) -> Tensor:
         """Dense memberships of items, sources and targets."""
@@ -200,10 +201,15 @@ class TokenizerModule(L.LightningModule):
         return self.tokenizer.scaler(blocks)  # type: ignore[no-any-return]
 
     def on_train_batch_end(self, outputs: Any, batch: TokenizerBatch, batch_idx: int) -> None:
-        """Move dead codes after an epoch's last step, so that the checkpoint holds them moved."""
+        """Tell the codebooks what they coded; move dead codes after an epoch's last step.
+
+        Both before the checkpoint of the epoch, so that it holds them.
+        """
+        quantizer = self.tokenizer.quantizer
+        quantizer.observe(*self._seen)
         last = batch_idx + 1 == self.trainer.num_training_batches
         if last and self.current_epoch < _RESET_UNTIL * (self.trainer.max_epochs or 0):
-            self.tokenizer.quantizer.reset_dead(self._residuals)
+            quantizer.reset_dead(self._seen[1])
 
     def transfer_batch_to_device(
         self, batch: TokenizerBatch, device: torch.device, dataloader_idx: int

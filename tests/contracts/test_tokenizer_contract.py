@@ -128,3 +128,8 @@ class TestRQVAE(TokenizerContract):
     def make(self, content: int = CONTENT, embedding: int = EMBEDDING, **settings: Any) -> ItemTokenizer:
         chosen = {"num_levels": 3, "codebook_size": 16, "latent_dim": 8, "hidden_dims": (32,), **settings}
         return RQVAEConfig(**chosen).build(content=content, embedding=embedding)
+
+
+class TestRQVAEMovingAverage(TestRQVAE):
+    def make(self, content: int = CONTENT, embedding: int = EMBEDDING, **settings: Any) -> ItemTokenizer:
+        return super().make(content, embedding, codebook_update="ema", **settings)

@@ -52,12 +52,41 @@ def test_dead_codes_move_onto_residuals() -> None:
     quantizer.codebooks.data[0, 1:] = 1e6
     latents = torch.randn(50, 3)
     found = quantizer(latents)
-    quantizer.count(found.codes)
+    quantizer.observe(found.codes, found.residuals)
     unused = [4 - len(np.unique(found.codes[:, level])) for level in range(2)]
     assert quantizer.reset_dead(found.residuals) == sum(unused)
     assert unused[0] == 3
     assert (quantizer.codebooks.data[0, 1:].unsqueeze(1) == latents).all(dim=2).any(dim=1).all()
     assert not quantizer.uses.any()
+
+
+def test_moving_averages_by_hand() -> None:
+    quantizer = ResidualQuantizer(2, 2, 2, update="ema", decay=0.5)
+    quantizer.codebooks.copy_(BOOKS)
+    quantizer.sums.copy_(BOOKS)
+    found = quantizer(torch.tensor([[5.0, 0.0], [7.0, 0.0], [0.0, -2.0]]))
+    assert found.codes.tolist() == [[1, 0], [1, 0], [0, 1]]
+    assert float(found.codebook_loss) == 0
+    quantizer.observe(found.codes, found.residuals)
+    # Code (4, 0) coded 5 and 7: N = (1 + 2) / 2, m = (4 + 12) / 2.
+    # Code (0, 0) coded (0, -2): N = 1, m = (0, -1).
+    wanted = torch.tensor([[0.0, -1.0], [8 / 1.5, 0.0]])
+    torch.testing.assert_close(quantizer.codebooks[0], wanted, atol=1e-3, rtol=0)
+    assert quantizer.counts.tolist() == [[1.0, 1.5], [1.5, 1.0]]
+
+
+def test_moving_averages_settle_on_the_means() -> None:
+    torch.manual_seed(0)
+    latents = torch.randn(4, 3).repeat_interleave(50, dim=0) * 10 + torch.randn(200, 3)
+    quantizer = ResidualQuantizer(1, 4, 3, update="ema", decay=0.9)
+    quantizer.start(latents, seed=0)
+    with torch.no_grad():
+        quantizer.codebooks += 0.5
+    for _ in range(100):
+        found = quantizer(latents)
+        quantizer.observe(found.codes, found.residuals)
+    means = torch.stack([latents[found.codes[:, 0] == code].mean(dim=0) for code in range(4)])
+    torch.testing.assert_close(quantizer.codebooks[0], means, atol=1e-2, rtol=0)
 
 
 def test_start_uses_every_code() -> None:
