@@ -2,5 +2,18 @@
 
 from g2rec.bundle._bundle import Bundle
 from g2rec.bundle._interests import Explanation, Interest, RecommendedItem, name_interests
+from g2rec.bundle._labels import ItemLabels, item_labels
+from g2rec.bundle._words import ItemTerms, group_words, item_terms
 
-__all__ = ["Bundle", "Explanation", "Interest", "RecommendedItem", "name_interests"]
+__all__ = [
+    "Bundle",
+    "Explanation",
+    "Interest",
+    "ItemLabels",
+    "ItemTerms",
+    "RecommendedItem",
+    "group_words",
+    "item_labels",
+    "item_terms",
+    "name_interests",
+]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from g2rec.artifacts import Folder, open_folder, read_json, replace_path, save_folder
 from g2rec.bundle._interests import Explanation, Interest, RecommendedItem, name_interests
+from g2rec.bundle._words import item_terms
 from g2rec.encoders import NodeEmbeddings
 from g2rec.errors import ArtifactError, ConfigError, DataError
 from g2rec.interactions import Interactions
@@ -188,7 +189,7 @@ class Bundle:
         return Explanation(tuple((named[a], float(weights[a])) for a in strongest), tuple(explained))
 
     def interests(self) -> list[Interest]:
-        """All prototypes, named by their top items."""
+        """All prototypes in words: named by the terms of their items, with their top items."""
         return self._named
 
     def item_index(self, item_ids: Sequence[ExternalId]) -> NDArray[np.int32]:
@@ -273,4 +274,5 @@ class Bundle:
     def _named(self) -> list[Interest]:
         events = self.interactions.train_events()
         counts = np.bincount(events.item_index, minlength=self.interactions.num_items)
-        return name_interests(self.prototypes, self.interactions.titles, counts)
+        terms = item_terms(self.interactions.items, counts)
+        return name_interests(self.prototypes, self.interactions.titles, counts, terms=terms)

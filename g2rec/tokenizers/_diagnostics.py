@@ -24,7 +24,8 @@ def prefix_groups(codes: NDArray[np.integer], depth: int) -> NDArray[np.int64]:
         raise ConfigError(f"expected a depth of 0 to {codes.shape[1]} codes, got {depth}; lower it")
     if not depth:
         return np.zeros(len(codes), dtype=np.int64)
-    return np.unique(codes[:, :depth], axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
+    group = np.unique(codes[:, :depth], axis=0, return_inverse=True)[1]
+    return np.asarray(group, dtype=np.int64).reshape(-1)  # numpy 2.0 gives a column
 
 
 def category_agreement(
