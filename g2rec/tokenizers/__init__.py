@@ -7,18 +7,21 @@ from g2rec.tokenizers._ids import SemanticIds, code_usage, collision_rate
 from g2rec.tokenizers._inputs import InputScaler
 from g2rec.tokenizers._kinds import TokenizerConfig, load_tokenizer
 from g2rec.tokenizers._losses import ContrastiveHead, pair_contrast, prototype_cross_entropy
+from g2rec.tokenizers._opq import OPQ, OPQConfig
 from g2rec.tokenizers._pairs import PairSampler, batch_positives
 from g2rec.tokenizers._quantizer import CodebookUpdate, Quantized, ResidualQuantizer, quantize
 from g2rec.tokenizers._rqkmeans import RQKMeans, RQKMeansConfig
 from g2rec.tokenizers._rqvae import RQVAE, RQVAEConfig, RQVAEOutput
 
 __all__ = [
+    "OPQ",
     "RQVAE",
     "CodebookUpdate",
     "CollisionMethod",
     "ContrastiveHead",
     "InputScaler",
     "ItemTokenizer",
+    "OPQConfig",
     "PairSampler",
     "Quantized",
     "RQKMeans",

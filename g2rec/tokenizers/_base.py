@@ -25,7 +25,11 @@ _ROWS = 16_384
 
 
 class ItemTokenizer(nn.Module, ABC):
-    """A residual-quantization tokenizer over content joined with graph embeddings."""
+    """A quantizer of content joined with graph embeddings, one codebook a level.
+
+    A latent is coded as the sum of one vector of each level, chosen level by level; product codes are the
+    case where the levels lie in sub-spaces of their own.
+    """
 
     config: Any
     scaler: InputScaler
@@ -111,10 +115,8 @@ class ItemTokenizer(nn.Module, ABC):
         self, latents: Tensor, taken: NDArray[np.int32] | None
     ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Greedy codes, and codes without collisions."""
-        books = self.level_codebooks()
-        parts = [quantize(part, books)[0] for part in torch.split(latents, _ROWS)]
-        greedy = torch.cat(parts).cpu().numpy().astype(np.int32)
-        z, e = latents.cpu().double().numpy(), books.cpu().double().numpy()
+        greedy = self._greedy(latents)
+        z, e = latents.cpu().double().numpy(), self.level_codebooks().cpu().double().numpy()
 
         def cost(items: NDArray[np.int64], prefixes: NDArray[np.int32]) -> NDArray[np.float64]:
             level = prefixes.shape[1]
@@ -124,6 +126,13 @@ class ItemTokenizer(nn.Module, ABC):
 
         size, method = self.config.codebook_size, self.config.collisions
         return greedy, resolve_collisions(greedy, cost, size, method=method, taken=taken)
+
+    @torch.no_grad()
+    def _greedy(self, latents: Tensor) -> NDArray[np.int32]:
+        """The nearest code of each level; items may share their codes."""
+        books = self.level_codebooks()
+        parts = [quantize(part, books)[0] for part in torch.split(latents, _ROWS)]
+        return torch.cat(parts).cpu().numpy().astype(np.int32)
 
     def _vectors(self, codes: NDArray[np.int32]) -> Tensor:
         books = self.level_codebooks()

@@ -8,10 +8,11 @@ from typing import Any
 from g2rec.artifacts import open_folder
 from g2rec.errors import ArtifactError
 from g2rec.tokenizers._base import ItemTokenizer
+from g2rec.tokenizers._opq import OPQConfig
 from g2rec.tokenizers._rqkmeans import RQKMeansConfig
 from g2rec.tokenizers._rqvae import RQVAEConfig
 
-TokenizerConfig = RQVAEConfig | RQKMeansConfig
+TokenizerConfig = RQVAEConfig | RQKMeansConfig | OPQConfig
 """Settings of any tokenizer. The RQ-VAE trains; each of the others is fitted in one call of its ``fit``."""
 
 

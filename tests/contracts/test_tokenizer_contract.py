@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from g2rec.errors import ConfigError, DataError
 from g2rec.tokenizers import (
     ItemTokenizer,
+    OPQConfig,
     RQKMeansConfig,
     RQVAEConfig,
     SemanticIds,
@@ -122,6 +123,12 @@ class TestRQKMeans(TokenizerContract):
     def make(self, content: int = CONTENT, embedding: int = EMBEDDING, **settings: Any) -> ItemTokenizer:
         chosen = {"num_levels": 3, "codebook_size": 16, **settings}
         return RQKMeansConfig(**chosen).build(content=content, embedding=embedding)
+
+
+class TestOPQ(TokenizerContract):
+    def make(self, content: int = CONTENT, embedding: int = EMBEDDING, **settings: Any) -> ItemTokenizer:
+        chosen = {"num_levels": 3, "codebook_size": 16, **settings}
+        return OPQConfig(**chosen).build(content=content, embedding=embedding)
 
 
 class TestRQVAE(TokenizerContract):
