@@ -22,7 +22,7 @@ def lloyd(
     """
     previous: Tensor | None = None
     for _ in range(iterations):
-        code = torch.cat([quantize(part, centres[None])[0][:, 0] for part in points.split(_ROWS)])
+        code = torch.cat([quantize(part, centres[None])[0][:, 0] for part in torch.split(points, _ROWS)])
         if previous is not None and torch.equal(code, previous):
             break
         previous = code

@@ -107,7 +107,7 @@ class OPQ(ItemTokenizer):
 
 
 def principal_rotation(points: Float[Tensor, "B F"], sizes: list[int]) -> Float[Tensor, "F F"]:
-    """Principal directions in columns, dealt out to sub-spaces of ``sizes`` dimensions (eigenvalue allocation).
+    """Principal directions in columns, dealt out to sub-spaces of given sizes by eigenvalue allocation.
 
     From the largest variance on, each goes to the sub-space with room whose product of variances is smallest.
     """
@@ -123,4 +123,5 @@ def principal_rotation(points: Float[Tensor, "B F"], sizes: list[int]) -> Float[
         place = min(room, key=total.__getitem__)
         held[place].append(index)
         total[place] += gain[index]
-    return directions[:, [index for part in held for index in part]].float()
+    order = torch.tensor([index for part in held for index in part], device=points.device)
+    return directions.index_select(1, order).float()
