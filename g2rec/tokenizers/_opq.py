@@ -124,4 +124,5 @@ def principal_rotation(points: Float[Tensor, "B F"], sizes: list[int]) -> Float[
         held[place].append(index)
         total[place] += gain[index]
     order = torch.tensor([index for part in held for index in part], device=points.device)
-    return directions.index_select(1, order).float()
+    rotation: Tensor = directions.index_select(1, order).float()
+    return rotation
