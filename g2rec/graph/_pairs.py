@@ -12,6 +12,7 @@ from scipy.sparse import csr_matrix
 
 from g2rec.artifacts import derive_seed
 from g2rec.errors import ConfigError
+from g2rec.graph._bipartite import InteractionGraph
 from g2rec.graph._coengagement import CoEngagementGraph
 from g2rec.interactions import Interactions
 
@@ -55,7 +56,7 @@ class CoEngagementConfig:
 
 
 def build_coengagement(
-    interactions: Interactions, config: CoEngagementConfig | None = None
+    source: Interactions | InteractionGraph, config: CoEngagementConfig | None = None
 ) -> CoEngagementGraph:
     """Join the items of each user's training history.
 
@@ -70,9 +71,14 @@ def build_coengagement(
     """
     config = config or CoEngagementConfig()
     config.check()
-    sequences = interactions.train_sequences()
-    indptr, items = _distinct(np.asarray(sequences.indptr), np.asarray(sequences.item_index))
-    num_items = interactions.num_items
+    if isinstance(source, InteractionGraph):
+        indptr = np.asarray(source.indptr[: source.num_users + 1])
+        items = np.asarray(source.indices[: indptr[-1]]).astype(np.int64) - source.num_users
+    else:
+        sequences = source.train_sequences()
+        indptr, items = np.asarray(sequences.indptr), np.asarray(sequences.item_index)
+    indptr, items = _distinct(indptr, items)
+    num_items = source.num_items
     lengths = np.diff(indptr)
     window = np.minimum(lengths - 1 if config.window is None else config.window, lengths - 1).clip(0)
     pairs = window * (window + 1) // 2 + (lengths - 1 - window).clip(0) * window
