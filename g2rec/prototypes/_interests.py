@@ -28,7 +28,8 @@ class Memberships(NamedTuple):
         num_items, nonzeros = self.indices.shape
         indptr = np.arange(num_items + 1, dtype=np.int64) * nonzeros
         data = self.weights.astype(np.float64).ravel()
-        return csr_matrix((data, self.indices.ravel(), indptr), shape=(num_items, num_prototypes))
+        indices = self.indices.flatten()  # a copy: scipy sorts a matrix's indices in place
+        return csr_matrix((data, indices, indptr), shape=(num_items, num_prototypes))
 
     def hardened(self) -> "Memberships":
         """Every item with its heaviest prototype only."""

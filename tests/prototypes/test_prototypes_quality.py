@@ -64,6 +64,15 @@ def test_statistics_by_hand() -> None:
     assert found.exclusive == pytest.approx([1 / 1.75, 1.75 / 2.25, 0])
 
 
+def test_the_prototypes_are_left_as_they_were() -> None:
+    found = random_prototypes(50, 6, 4, seed=1)
+    before = found.indices.copy()
+    found.memberships.matrix(6).sort_indices()
+    prototype_statistics(found, np.arange(50))
+    prototype_purity(found, np.arange(50) % 3)
+    assert np.array_equal(found.indices, before)
+
+
 def test_bad_input_is_one_sentence() -> None:
     with pytest.raises(DataError, match="expected one category for each of the 4 items, got 3"):
         prototype_purity(FOUND, np.zeros(3, int))
