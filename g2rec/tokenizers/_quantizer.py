@@ -128,7 +128,8 @@ class ResidualQuantizer(nn.Module):
 
     @torch.no_grad()
     def start(self, latents: Float[Tensor, "B D"], seed: int) -> None:
-        """Move the codebooks to the residual k-means centres of a large batch."""
+        """Move the codebooks to the residual k-means centres of a large batch; clears the counts."""
+        self.uses.zero_()
         residual = latents
         for level, codebook in enumerate(self.codebooks):
             codebook.copy_(kmeans(residual, len(codebook), seed=seed + level, iterations=10))

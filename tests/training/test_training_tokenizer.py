@@ -1,6 +1,7 @@
 """Training the tokenizer: where the contrastive gradient goes, and what is handed over."""
 
 import copy
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -154,13 +155,16 @@ def test_fixed_memberships_stay_while_vectors_learn(tmp_path: Path) -> None:
     assert np.allclose(dense.numpy(), control.memberships.matrix(4).toarray())
 
 
-def test_resumed_fit_is_the_undisturbed_one(tmp_path: Path) -> None:
-    log = interactions()
-    whole = fit_tokenizer(log, None, None, None, TOKENS, SHORT, tmp_path / "whole", 0)
-    half = FitConfig(epochs=1, batch_size=32, accelerator="cpu")
-    # One epoch of a fit whose dead codes are moved in the first half: the rest must follow the same path.
-    fit_tokenizer(log, None, None, None, TOKENS, half, tmp_path / "cut", 0)
-    resumed = fit_tokenizer(log, None, None, None, TOKENS, SHORT, tmp_path / "cut", 0)
+@pytest.mark.parametrize("update", ["gradient", "ema"])
+def test_resumed_fit_is_the_undisturbed_one(tmp_path: Path, update: Any) -> None:
+    log, tokens = interactions(), dataclasses.replace(TOKENS, codebook_update=update)
+    whole = fit_tokenizer(log, None, None, None, tokens, SHORT, tmp_path / "whole", 0)
+    # Cut off after one epoch, of four; the rest must follow the same path, through resets and restart.
+    cut = dataclasses.replace(SHORT, minutes=1e-9)
+    stopped = fit_tokenizer(log, None, None, None, tokens, cut, tmp_path / "cut", 0)
+    assert stopped.report is not None
+    assert stopped.report.epochs == 1
+    resumed = fit_tokenizer(log, None, None, None, tokens, SHORT, tmp_path / "cut", 0)
     assert np.array_equal(resumed.semantic_ids.codes, whole.semantic_ids.codes)
     for name, value in whole.tokenizer.state_dict().items():
         assert torch.allclose(resumed.tokenizer.state_dict()[name], value, atol=1e-6), name
