@@ -1,5 +1,6 @@
-"""One run as one self-contained page: figures, curves, interests and recommendations."""
+"""One run as one self-contained page: figures, curves, interests, semantic IDs and recommendations."""
 
+from g2rec.report._interests_table import interests_table
 from g2rec.report._report import write_report
 
-__all__ = ["write_report"]
+__all__ = ["interests_table", "write_report"]

@@ -64,14 +64,11 @@ def stage_table(stages: Sequence[StageRecord]) -> str:
     )
 
 
-def interest_cards(interests: Sequence[Interest]) -> str:
-    """One card a prototype: its size and its top items."""
-    cards = []
-    for interest in interests:
-        items = "".join(f"<li>{escape(title)}</li>" for title in interest.titles)
-        size = f'<span class="soft">{interest.mass:,.0f} items</span>'
-        cards.append(f'<div class="card"><h3>Prototype {interest.index} {size}</h3><ul>{items}</ul></div>')
-    return f'<div class="cards">{"".join(cards)}</div>'
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A plain table of figures, the first column at the left."""
+    head = "".join(f"<th>{escape(title)}</th>" for title in heads)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def user_card(

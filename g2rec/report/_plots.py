@@ -40,7 +40,6 @@ _STYLE: dict[Any, Any] = {
     "xtick.color": _INK,
     "ytick.color": _INK,
 }
-_MAP_POINTS = 3000
 
 
 def plot_models(models: Mapping[str, Mapping[str, Any]], ours: str) -> str:
@@ -122,34 +121,39 @@ def plot_code_usage(codes: NDArray[np.int32], codebook_size: int) -> str:
         return _svg(figure, "codes")
 
 
-def plot_map(vectors: NDArray[np.float32], dominant: NDArray[np.int32], names: Sequence[str]) -> str:
-    """Items on the first two principal components of their embeddings, coloured by dominant prototype.
-
-    Args:
-        vectors: Item embeddings, shape [I, D].
-        dominant: Each item's strongest prototype, shape [I].
-        names: A short name of each prototype; the twelve largest are coloured, the others grey.
-    """
-    rows = np.random.default_rng(0).permutation(len(vectors))[:_MAP_POINTS]
-    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    centred = unit - unit.mean(axis=0)
-    _, axes_of_variance = np.linalg.eigh(centred.T.astype(np.float64) @ centred)
-    points = (centred @ axes_of_variance[:, ::-1][:, :2])[rows]
-    owner = dominant[rows]
-    largest = np.argsort(-np.bincount(dominant, minlength=len(names)), kind="stable")[: len(_PALETTE)]
+def plot_similarity(similarity: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
+    """Mean cosine of two items against the leading codes that they share, with 95% intervals."""
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(9, 4.6), layout="constrained")
+        figure = Figure(figsize=(4.6, 2.6), layout="constrained")
         axes = figure.subplots()
-        others = ~np.isin(owner, largest)
-        axes.scatter(points[others, 0], points[others, 1], s=5, color="#999999", alpha=0.3, linewidths=0)
-        for colour, prototype in zip(_PALETTE, largest, strict=False):
-            mine = points[owner == prototype]
-            axes.scatter(
-                mine[:, 0], mine[:, 1], s=9, color=colour, alpha=0.8, linewidths=0, label=names[prototype]
-            )
-        axes.set_axis_off()
-        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), markerscale=2)
-        return _svg(figure, "map")
+        for colour, (name, rows) in zip(_PALETTE, similarity.items(), strict=False):
+            depth = [row["depth"] for row in rows]
+            mean = np.array([row["cosine"] for row in rows])
+            spread = [mean - [row["low"] for row in rows], [row["high"] for row in rows] - mean]
+            axes.errorbar(depth, mean, spread, color=colour, marker="o", markersize=4, capsize=3, label=name)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set(title="Similarity by prefix", xlabel="leading codes shared", ylabel="mean cosine")
+        axes.grid(axis="y", alpha=0.2, linewidth=0.6)
+        axes.legend()
+        return _svg(figure, "similarity")
+
+
+def plot_agreement(agreement: Sequence[Mapping[str, float]]) -> str:
+    """Mutual information of prefixes with categories, normalised and adjusted, by depth."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(4.6, 2.6), layout="constrained")
+        axes = figure.subplots()
+        depth = [row["depth"] for row in agreement]
+        for colour, (key, label) in zip(
+            _PALETTE, (("nmi", "NMI"), ("ami", "adjusted (chance is 0)")), strict=False
+        ):
+            axes.plot(depth, [row[key] for row in agreement], "o-", color=colour, markersize=4, label=label)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_ylim(bottom=min(0, *(row["ami"] for row in agreement)))
+        axes.set(title="Prefixes and categories", xlabel="leading codes", ylabel="mutual information")
+        axes.grid(axis="y", alpha=0.2, linewidth=0.6)
+        axes.legend()
+        return _svg(figure, "agreement")
 
 
 def _read_series(paths: Sequence[Path]) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:

@@ -11,26 +11,27 @@ from typing import Any
 import numpy as np
 
 from g2rec import __version__
-from g2rec.artifacts import read_json, replace_path
+from g2rec.artifacts import read_json, replace_path, write_json
 from g2rec.bundle import Bundle
 from g2rec.errors import ArtifactError
 from g2rec.report import _html, _plots
+from g2rec.report._diagnosis import Diagnosis
+from g2rec.report._identifiers import identifiers_section, tree_section
+from g2rec.report._interests_table import table_of
+from g2rec.report._payload import Payload, make_payload
+from g2rec.report._prototypes import prototypes_section
 from g2rec.training.stages import StageRecord, read_record
 
 _OURS = "G2Rec"
-_METHODS = {
-    "graph_head": "a head on the graph encoder",
-    "modularity": "soft modularity with free memberships",
-    "random": "chance (the control)",
-}
 _USERS_SHOWN = 3
-_INTERESTS_SHOWN = 12
 
 
 def write_report(run: Path) -> Path:
-    """Write ``report.html``: one file with the figures, plots, interests and recommendations of a run.
+    """Write ``report.html``: one file with the figures, plots, interests, codes and recommendations of a run.
 
-    Nothing in it points outside the file, so it can be mailed or archived.
+    Nothing in it points outside the file, so it can be mailed or archived. Beside it go
+    ``diagnostics.json``, the figures on prototypes and semantic IDs, and ``interests.md``, the twenty largest
+    prototypes in Markdown.
 
     Args:
         run: A folder with ``metrics.json``, ``bundle/``, and a ``stage.json`` and ``logs/`` for each stage.
@@ -42,20 +43,28 @@ def write_report(run: Path) -> Path:
     if not isinstance(metrics, dict) or not metrics.get("models"):
         raise ArtifactError(f"{run}/metrics.json holds no model; run `g2rec evaluate` on it again")
     bundle = Bundle.load(run / "bundle")
+    diagnosis = Diagnosis(bundle)
     try:
-        sections = _sections(run, metrics, bundle)
-        page = _page(metrics, bundle, sections)
+        payload = make_payload(diagnosis)
+        sections = _sections(run, metrics, diagnosis, payload)
+        page = _page(metrics, bundle, sections, payload)
     except KeyError as error:
         raise ArtifactError(f"{run}/metrics.json lacks {error}; run `g2rec evaluate` on it again") from None
-    path = run / "report.html"
+    write_json(run / "diagnostics.json", diagnosis.figures())
+    _write(run / "interests.md", table_of(diagnosis))
+    return _write(run / "report.html", page)
+
+
+def _write(path: Path, text: str) -> Path:
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(page, encoding="utf-8")
+    temporary.write_text(text, encoding="utf-8")
     replace_path(temporary, path)
     return path
 
 
-def _page(metrics: Mapping[str, Any], bundle: Bundle, sections: Sequence[str]) -> str:
-    template = Template(resources.files("g2rec.report").joinpath("page.html").read_text(encoding="utf-8"))
+def _page(metrics: Mapping[str, Any], bundle: Bundle, sections: Sequence[str], payload: Payload) -> str:
+    files = resources.files("g2rec.report")
+    template = Template(files.joinpath("page.html").read_text(encoding="utf-8"))
     log = bundle.interactions
     recipe = str(metrics.get("recipe", "a run"))
     protocol = f"{metrics.get('split', log.split)} split, ties {metrics.get('ties', 'as in the recipe')}"
@@ -70,11 +79,14 @@ def _page(metrics: Mapping[str, Any], bundle: Bundle, sections: Sequence[str]) -
         subtitle=html.escape(" · ".join(part for part in subtitle if part)),
         summary=_summary(metrics["models"], metrics.get("paired")),
         sections="\n".join(sections),
-        footer=f"Written by g2rec {__version__}. All figures are in metrics.json beside this page.",
+        footer=f"Written by g2rec {__version__}. All figures are in metrics.json and diagnostics.json beside "
+        "this page.",
+        items=payload.json,
+        script=files.joinpath("page.js").read_text(encoding="utf-8"),
     )
 
 
-def _sections(run: Path, metrics: Mapping[str, Any], bundle: Bundle) -> list[str]:
+def _sections(run: Path, metrics: Mapping[str, Any], diagnosis: Diagnosis, payload: Payload) -> list[str]:
     models = metrics["models"]
     sections = [
         _html.section(
@@ -94,41 +106,11 @@ def _sections(run: Path, metrics: Mapping[str, Any], bundle: Bundle) -> list[str
     curves = _plots.plot_curves(_logs(run))
     if curves is not None:
         sections.append(_html.section("Training", _html.figure(curves, ""), "From the CSV logs of this run."))
-    sections.append(_interests(bundle))
-    sections.append(_identifiers(bundle))
-    sections.append(_users(bundle))
+    sections.append(prototypes_section(diagnosis, payload))
+    sections.append(identifiers_section(diagnosis))
+    sections.append(tree_section(diagnosis, payload))
+    sections.append(_users(diagnosis.bundle))
     return sections
-
-
-def _interests(bundle: Bundle) -> str:
-    interests = bundle.interests()
-    names = [interest.name for interest in interests]
-    masses = np.array([interest.mass for interest in interests])
-    shown = [interests[index] for index in np.argsort(-masses, kind="stable")[:_INTERESTS_SHOWN]]
-    dominant = bundle.prototypes.dominant()
-    body = _html.interest_cards(shown) + _html.figure(
-        _plots.plot_map(np.asarray(bundle.embeddings.items, dtype=np.float32), np.asarray(dominant), names),
-        "Items on the first two principal components of their graph embeddings, coloured by their strongest "
-        "prototype (the twelve largest).",
-    )
-    note = (
-        f"{len(interests)} prototypes, found by {_METHODS[bundle.prototypes.method]}; the "
-        f"{len(shown)} largest are shown, named by their items of most weight and use."
-    )
-    return _html.section("Interest prototypes", body, note)
-
-
-def _identifiers(bundle: Bundle) -> str:
-    masses = np.array([interest.mass for interest in bundle.interests()])
-    ids = bundle.semantic_ids
-    plots = [
-        _plots.plot_prototype_sizes(masses),
-        _plots.plot_code_usage(np.asarray(ids.codes), ids.codebook_size),
-    ]
-    body = '<div class="pair">' + "".join(_html.figure(plot, "") for plot in plots) + "</div>"
-    levels = ids.codes.shape[1]
-    note = f"Each item has {levels} codes out of {ids.codebook_size} a level, and no two items share all."
-    return _html.section("Prototype sizes and semantic IDs", body, note)
 
 
 def _users(bundle: Bundle) -> str:
