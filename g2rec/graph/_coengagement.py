@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from g2rec.artifacts import Folder, open_folder, save_folder
 from g2rec.errors import DataError
 
-_KIND = "coengagement_graph"
+KIND = "coengagement_graph"
+_EDGES = 1 << 22
+"""Edges looked at a time."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,16 @@ class CoEngagementGraph:
 
     def strength(self) -> NDArray[np.float64]:
         """Sum of the weights at every item, [I]."""
-        row = np.repeat(np.arange(self.num_items), np.diff(self.indptr))
-        return np.bincount(row, weights=self.weights, minlength=self.num_items).astype(np.float64)
+        total = np.zeros(self.num_items, dtype=np.float64)
+        low = 0
+        while low < self.num_items:
+            begin = int(self.indptr[low])
+            high = max(low + 1, int(np.searchsorted(self.indptr, begin + _EDGES, side="right")) - 1)
+            row = np.repeat(np.arange(high - low), np.diff(self.indptr[low : high + 1]))
+            part = self.weights[begin : int(self.indptr[high])]
+            total[low:high] = np.bincount(row, weights=part, minlength=high - low)
+            low = high
+        return total
 
     def edge_list(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
         """(source, target, weight) of every edge, [E] each, both directions."""
@@ -66,11 +76,15 @@ class CoEngagementGraph:
             "weights": self.weights,
         }
         meta = {"num_items": self.num_items}
-        return save_folder(path, _KIND, arrays=arrays, config=config, made_from=made_from, meta=meta)
+        return save_folder(path, KIND, arrays=arrays, config=config, made_from=made_from, meta=meta)
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Open a folder that `save` wrote; arrays stay on disk, memory-mapped."""
-        folder = open_folder(path, _KIND)
+        """Open a folder that `save` or `build_coengagement` wrote; arrays stay on disk, memory-mapped."""
+        return cls.of_folder(open_folder(path, KIND))
+
+    @classmethod
+    def of_folder(cls, folder: Folder) -> Self:
+        """From an opened folder."""
         arrays = (folder.array(name) for name in ("indptr", "indices", "weights"))
         return cls(int(folder.meta["num_items"]), *arrays)

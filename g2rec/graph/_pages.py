@@ -1,4 +1,4 @@
-"""Pages of mapped arrays: whether they fit into memory, and entering them ahead of use."""
+"""Pages of mapped arrays: whether they fit into memory, entering them ahead of use, leaving them after."""
 
 import contextlib
 import logging
@@ -36,6 +36,14 @@ def enter_pages(array: NDArray[Any]) -> None:
     if isinstance(array, np.memmap) and isinstance(mapped, mmap.mmap) and hasattr(mapped, "madvise"):
         with contextlib.suppress(OSError, ValueError):
             mapped.madvise(_POPULATE_READ)
+
+
+def leave_pages(array: NDArray[Any]) -> None:
+    """Take all pages of a mapped array out of the page tables; they come back as they are used."""
+    mapped = getattr(array, "_mmap", None)
+    if isinstance(array, np.memmap) and isinstance(mapped, mmap.mmap) and hasattr(mapped, "madvise"):
+        with contextlib.suppress(OSError, ValueError):
+            mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def available_bytes() -> int | None:

@@ -1,24 +1,32 @@
 """Building the co-engagement graph: pairs of a user's items, all of them or an unbiased sample."""
 
-import itertools
 import logging
 import math
+import shutil
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 
 from g2rec.artifacts import derive_seed
-from g2rec.errors import ConfigError
+from g2rec.errors import ArtifactError, ConfigError
 from g2rec.graph._bipartite import InteractionGraph
+from g2rec.graph._build_config import GraphBuildConfig, room
 from g2rec.graph._coengagement import CoEngagementGraph
+from g2rec.graph._pages import leave_pages
+from g2rec.graph._pairs_kernels import distinct_rows, emit_pairs
+from g2rec.graph._pairs_runs import RECORD, PairCounter, merge_runs
+from g2rec.graph._pairs_write import GraphFiles, GraphInMemory
 from g2rec.interactions import Interactions
 
 logger = logging.getLogger(__name__)
-_PAIRS = 1 << 22
-"""Pairs held at a time, unless one user has more."""
+Progress = Callable[[str, int, int], None]
+_EVENTS = 1 << 20
+"""Events read at a time, unless one user has more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +64,12 @@ class CoEngagementConfig:
 
 
 def build_coengagement(
-    source: Interactions | InteractionGraph, config: CoEngagementConfig | None = None
+    source: Interactions | InteractionGraph,
+    config: CoEngagementConfig | None = None,
+    *,
+    out: Path | None = None,
+    memory: int | str = "8GiB",
+    progress: Progress | None = None,
 ) -> CoEngagementGraph:
     """Join the items of each user's training history.
 
@@ -64,96 +77,155 @@ def build_coengagement(
     m_u = 2 N (1 / (3 eps) + 1 / eps^2) log(2 n / delta), n the number of items, m_u pairs are drawn with
     replacement, each counting pairs / m_u, so that the expected graph is the full one; M events then make
     O(M log n) pairs instead of sum N^2 (G2Rec, arXiv 2606.20554). Unbiasedness is of the counts: ``log1p``
-    and ``binary`` are taken of the sampled counts.
+    and ``binary`` are taken of the sampled counts, and the popularity correction divides what they give by
+    sqrt(U_i U_j), U_i the users of item i.
+
+    Pairs are counted as sorted runs, a million events of users at a time. What a user draws depends on the
+    seed and the user alone, and counts are added as whole multiples of 2^-24: the graph is the same for
+    any memory, and for interactions and the graph built from them.
+
+    Args:
+        source: Interactions, whose training events count; or a graph of users and items, mapped from disk
+            or not, all of whose events count, in the order of its rows. Weights of events are not used.
+        config: Settings.
+        out: A folder to write the graph to, whole or not at all; runs that do not fit into the memory are
+            kept in a hidden folder beside it while it is built. Without it all is done in memory.
+        memory: With ``out``: what the whole process may hold, in bytes or as 8GiB or 500MB.
+        progress: Called with the name of a step, what is done and the total.
 
     Raises:
-        ConfigError: If a setting is out of range.
+        ConfigError: If a setting is out of range, or the memory too small for anything.
+        ArtifactError: If the disk refuses a write.
     """
     config = config or CoEngagementConfig()
     config.check()
-    if isinstance(source, InteractionGraph):
-        indptr = np.asarray(source.indptr[: source.num_users + 1])
-        items = np.asarray(source.indices[: indptr[-1]]).astype(np.int64) - source.num_users
+    say = progress or (lambda step, done, total: None)
+    start = time.monotonic()
+    histories = _Histories.of(source)
+    if out is None:
+        graph = _build(histories, config, None, None, say)
     else:
-        sequences = source.train_sequences()
-        indptr, items = np.asarray(sequences.indptr), np.asarray(sequences.item_index)
-    indptr, items = _distinct(indptr, items)
-    num_items = source.num_items
-    lengths = np.diff(indptr)
-    window = np.minimum(lengths - 1 if config.window is None else config.window, lengths - 1).clip(0)
-    pairs = window * (window + 1) // 2 + (lengths - 1 - window).clip(0) * window
-    wanted = np.ceil(lengths * config.num_draws(num_items)).astype(np.int64)
-    draws = np.minimum(pairs, wanted)
-    rng = np.random.default_rng(derive_seed(config.seed, "coengagement"))
-    counts = csr_matrix((num_items, num_items), dtype=np.float64)
-    for users in _chunks(draws):
-        user = np.repeat(np.arange(users.start, users.stop), draws[users])
-        place = np.arange(len(user)) - np.repeat(np.cumsum(draws[users]) - draws[users], draws[users])
-        drawn = draws[user] < pairs[user]
-        place[drawn] = rng.integers(0, pairs[user[drawn]])
-        early, late = _unrank(place, window[user])
-        a, b = items[indptr[user] + early], items[indptr[user] + late]
-        weight = pairs[user] / draws[user]
-        counts += csr_matrix((weight, (np.minimum(a, b), np.maximum(a, b))), shape=counts.shape)
-    popularity = np.bincount(items, minlength=num_items)
-    graph = _finish(counts, popularity, config)
-    logger.info("co-engagement: %d items, %d edges, %d pairs", num_items, graph.num_edges, draws.sum())
+        out = out.absolute()
+        work = out.with_name(f".{out.name}.building")
+        shutil.rmtree(work, ignore_errors=True)
+        try:
+            graph = _build(histories, config, out, memory, say)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise ArtifactError(
+                f"writing {out} failed: {reason}; nothing was changed there, free some space and run again"
+            ) from error
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    seconds = time.monotonic() - start
+    logger.info("co-engagement: %d items, %d edges, %.1f s", graph.num_items, graph.num_edges, seconds)
     return graph
 
 
-def _distinct(indptr: NDArray[Any], items: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Histories with only the first event of each item."""
-    user = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
-    order = np.lexsort((np.arange(len(items)), items, user))
-    first = np.ones(len(items), dtype=bool)
-    first[1:] = (items[order][1:] != items[order][:-1]) | (user[order][1:] != user[order][:-1])
-    keep = np.sort(order[first])
-    lengths = np.bincount(user[keep], minlength=len(indptr) - 1)
-    return np.concatenate(([0], np.cumsum(lengths))).astype(np.int64), items[keep].astype(np.int64)
+class _Histories(NamedTuple):
+    """Rows of items, oldest first, one a user."""
+
+    num_items: int
+    indptr: NDArray[np.int64]
+    """[S + 1]."""
+    nodes: NDArray[np.int32]
+    """Items, plus ``shift``."""
+    shift: int
+    users: NDArray[np.int64] | None
+    """[S] number of each row's user; None where a row's own number is it."""
+
+    @classmethod
+    def of(cls, source: Interactions | InteractionGraph) -> "_Histories":
+        if isinstance(source, InteractionGraph):
+            indptr = source.indptr[: source.num_users + 1]
+            return cls(source.num_items, indptr, source.indices, source.num_users, None)
+        rows = source.train_sequences()
+        users = np.asarray(rows.user_index, dtype=np.int64)
+        return cls(source.num_items, np.asarray(rows.indptr), np.asarray(rows.item_index), 0, users)
+
+    def longest(self) -> int:
+        """Events of the longest row."""
+        return max(
+            (int(np.diff(self.indptr[low : high + 1]).max()) for low, high in self._parts()), default=0
+        )
+
+    def chunks(self) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]]:
+        """Some rows after the other: the number of the first, offsets, items plus shift, users."""
+        for low, high in self._parts():
+            bounds = np.array(self.indptr[low : high + 1], dtype=np.int64)
+            nodes = np.array(self.nodes[bounds[0] : bounds[-1]], dtype=np.int32)
+            users = np.arange(low, high) if self.users is None else self.users[low:high]
+            yield low, bounds - bounds[0], nodes, users.astype(np.int64)
+            for array in (self.indptr, self.nodes):
+                leave_pages(array)
+
+    def _parts(self) -> Iterator[tuple[int, int]]:
+        low, last = 0, len(self.indptr) - 1
+        while low < last:
+            most = int(np.searchsorted(self.indptr, self.indptr[low] + _EVENTS, side="right")) - 1
+            high = min(max(most, low + 1), low + _EVENTS, last)
+            yield low, high
+            low = high
 
 
-def _unrank(
-    rank: NDArray[np.int64], window: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The places (early, late) of a numbered pair, at most ``window`` apart.
+def _build(
+    histories: _Histories,
+    config: CoEngagementConfig,
+    out: Path | None,
+    memory: int | str | None,
+    say: Progress,
+) -> CoEngagementGraph:  # fmt: skip
+    num_items = histories.num_items
+    budget = most = work = None
+    if out is not None:
+        work = out.with_name(f".{out.name}.building")
+        for array in (histories.indptr, histories.nodes):
+            leave_pages(array)
+        fixed = 48 * num_items + 24 * max(_EVENTS, histories.longest())
+        budget = room(GraphBuildConfig(memory=memory or 0), fixed)
+        most = budget // RECORD
+    popularity = np.zeros(num_items, dtype=np.int64)
+    counter = PairCounter(num_items, most, work)
+    try:
+        _count(histories, config, counter, popularity, say)
+        runs = counter.finish()
+        sink = (
+            GraphInMemory(num_items, sum(run.length for run in runs))
+            if out is None or work is None
+            else GraphFiles(num_items, work / "graph")
+        )
+        root = popularity if config.popularity_correction else popularity[:0]
+        weighting = ("count", "log1p", "binary").index(config.weighting)
+        blocks = merge_runs(runs, budget, lambda done, total: say("co-engagement edges", done, total))
+        with sink:
+            for keys, values in blocks:
+                sink.append(keys, values, weighting, root)
+            return sink.finish(out, config)
+    finally:
+        counter.close()
 
-    Late places 1..window have as many partners as their number, a triangle; later ones have ``window``.
-    """
-    triangle = window * (window + 1) // 2
-    late = ((1 + np.sqrt(1.0 + 8.0 * rank)) / 2).astype(np.int64)
-    late -= late * (late - 1) // 2 > rank  # the root of a large number may round up
-    late += (late + 1) * late // 2 <= rank
-    early = rank - late * (late - 1) // 2
-    beyond = rank >= triangle
-    rest = (rank - triangle)[beyond]
-    late[beyond] = window[beyond] + 1 + rest // window[beyond]
-    early[beyond] = late[beyond] - 1 - rest % window[beyond]
-    return early, late
 
-
-def _chunks(draws: NDArray[np.int64]) -> list[slice]:
-    """Runs of users with about ``_PAIRS`` pairs each."""
-    total = np.concatenate(([0], np.cumsum(draws)))
-    cuts = np.searchsorted(total, np.arange(_PAIRS, int(total[-1]), _PAIRS))
-    bounds = np.unique(np.concatenate(([0], cuts, [len(draws)])))
-    return [slice(int(a), int(b)) for a, b in itertools.pairwise(bounds)]
-
-
-def _finish(counts: csr_matrix, popularity: NDArray[Any], config: CoEngagementConfig) -> CoEngagementGraph:
-    upper = counts.tocoo()
-    weight = upper.data
-    if config.weighting == "log1p":
-        weight = np.log1p(weight)
-    elif config.weighting == "binary":
-        weight = np.ones_like(weight)
-    if config.popularity_correction:
-        weight = weight / np.sqrt(popularity[upper.row].astype(np.float64) * popularity[upper.col])
-    half = csr_matrix((weight, (upper.row, upper.col)), shape=counts.shape)
-    both = (half + half.T).tocsr()
-    both.sort_indices()
-    return CoEngagementGraph(
-        counts.shape[0],
-        both.indptr.astype(np.int64),
-        both.indices.astype(np.int32),
-        both.data.astype(np.float32),
-    )
+def _count(
+    histories: _Histories, config: CoEngagementConfig, counter: PairCounter, popularity: NDArray[np.int64],
+    say: Progress,
+) -> None:  # fmt: skip
+    """Count the pairs of all users, and the users of each item."""
+    num_items = histories.num_items
+    stamp = np.zeros(num_items, dtype=np.int32)
+    name = derive_seed(config.seed, "coengagement"), derive_seed("coengagement", config.seed)
+    seed = np.uint64(name[0] << 32 | name[1])
+    window = np.iinfo(np.int32).max if config.window is None else config.window
+    rate = config.num_draws(num_items)
+    total = int(histories.indptr[-1])
+    for first, bounds, nodes, users in histories.chunks():
+        items = np.empty(len(nodes), dtype=np.int32)
+        ends = np.empty(len(bounds), dtype=np.int64)
+        distinct_rows(bounds, nodes, histories.shift, first, stamp, popularity, items, ends)
+        row = done = 0
+        while row < len(users):
+            counter.fill, row, done = emit_pairs(
+                *counter.room, counter.fill, items, ends, users, seed, window, rate, num_items, row, done
+            )
+            if row < len(users):
+                counter.make_room()
+        say("pairs of items", int(histories.indptr[first + len(users)]), total)
