@@ -58,7 +58,7 @@ def item_labels(items: pa.Table) -> ItemLabels | None:
         elif column == "dominant_interest" and "dominant_weight" in items.column_names:
             weights = items["dominant_weight"].to_pylist()
             pairs = zip(values, weights, strict=True)
-            values = [value if (weight or 0) >= _CLEAR else None for value, weight in pairs]
+            values = [f"interest {value}" if (weight or 0) >= _CLEAR else None for value, weight in pairs]
             source = f"the column {column} where its weight is at least {_CLEAR:g}"
         labels = _encode(values, source)
         if len(labels.names) > 1:

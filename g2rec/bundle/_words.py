@@ -26,7 +26,7 @@ _PRIOR = 10.0
 """Weight of the prior, in items."""
 _LEAST_COVERAGE = 0.06
 _LEAST_Z = 2.0
-_SWALLOW = 0.7
+_SWALLOW = 0.6
 """A phrase takes the place of its word from this share of the word's items on."""
 
 
@@ -160,7 +160,7 @@ def _of_title(title: str) -> dict[str, str]:
 
 def _stems(term: str) -> frozenset[str]:
     """The words of a term without a plural or possessive s: terms that share one say the same twice."""
-    return frozenset(re.sub(r"(?:'s|s)$", "", word) for word in _TOKEN.findall(term.lower()))
+    return frozenset(re.sub(r"(?:'s|(?<=[cs]h)es|s)$", "", word) for word in _TOKEN.findall(term.lower()))
 
 
 def _tells(word: str) -> bool:

@@ -41,9 +41,9 @@ def identifiers_section(diagnosis: Diagnosis) -> str:
 def tree_section(diagnosis: Diagnosis, payload: Payload) -> str:
     """The place where the script draws the tree."""
     everything = diagnosis.bundle.interactions.num_items
-    which = (
-        f"all {everything:,}" if payload.num_items == everything else f"the {payload.num_items:,} most used"
-    )
+    which = f"all {everything:,}"
+    if payload.num_items < everything:
+        which = f"the {payload.num_items:,} most used of {everything:,}"
     gist = "category" if diagnosis.labels is not None else "strongest prototype"
     note = (
         f"The semantic IDs of {which} items by first code, the fullest on top: code, items under it, words "

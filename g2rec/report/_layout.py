@@ -6,7 +6,9 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
 
-_ANCHORS = 3_000
+from g2rec.errors import DataError
+
+ANCHORS = 3_000
 """Items that t-SNE lays out; the cost grows faster than their number (15 s for 3,000 on one core)."""
 _COMPONENTS = 30
 _NEIGHBOURS = 5
@@ -37,12 +39,20 @@ def lay_out(
 
     Returns:
         [I, 2] positions in [0, 1].
+
+    Raises:
+        DataError: If an embedding is not finite.
     """
     vectors = np.asarray(vectors, dtype=np.float32)
+    if not np.isfinite(vectors).all():
+        bad = int((~np.isfinite(vectors).all(axis=1)).sum())
+        raise DataError(
+            f"expected finite item embeddings, {bad} of {len(vectors)} are not; fit the encoder again"
+        )
     unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     order = np.argsort(-popularity, kind="stable")
-    anchors, rest = order[:_ANCHORS], order[_ANCHORS:]
-    if len(anchors) < 5:
+    anchors, rest = order[:ANCHORS], order[ANCHORS:]
+    if len(anchors) < 5 or not np.ptp(unit[anchors], axis=0).any():  # nothing to tell items apart by
         return np.stack([np.linspace(0, 1, len(unit)), np.full(len(unit), 0.5)], axis=1)
     components = min(_COMPONENTS, unit.shape[1], len(anchors))
     low = PCA(components, random_state=seed).fit_transform(unit[anchors])

@@ -50,7 +50,7 @@ def make_payload(diagnosis: Diagnosis, seed: int = 0) -> Payload:
     masses = diagnosis.statistics.size
     light, dark = palettes(centres, masses)
     titles, codes = bundle.interactions.titles, np.asarray(bundle.semantic_ids.codes)[kept]
-    names = {interest.index: interest.name for interest in diagnosis.interests}
+    named = sorted(diagnosis.interests, key=lambda interest: interest.index)
     data: dict[str, Any] = {
         "titles": [_short(titles[index]) for index in kept],
         "events": popularity[kept].tolist(),
@@ -61,7 +61,8 @@ def make_payload(diagnosis: Diagnosis, seed: int = 0) -> Payload:
         "share": np.rint(100 * np.asarray(bundle.prototypes.weights)[kept, 0]).astype(int).tolist(),
         "levels": codes.shape[1],
         "codes": codes.ravel().tolist(),
-        "names": [names[index] for index in range(num)],
+        "names": [interest.name for interest in named],
+        "labels": [interest.words for interest in named],
         "largest": [interest.index for interest in diagnosis.interests],
         "centres": np.rint(centres * _GRID).astype(int).tolist(),
         "light": light,

@@ -6,6 +6,7 @@ from string import Template
 from g2rec.bundle import Interest
 from g2rec.report import _html
 from g2rec.report._diagnosis import Diagnosis
+from g2rec.report._layout import ANCHORS
 from g2rec.report._payload import Payload
 
 SHOWN = 20
@@ -100,10 +101,12 @@ def _map(diagnosis: Diagnosis, payload: Payload) -> str:
         if payload.num_items == everything
         else f"The {payload.num_items:,} most used of {everything:,} items"
     )
+    placed = ""
+    if payload.num_items > ANCHORS:
+        placed = f" (the most used {ANCHORS:,}; the others beside their nearest of those)"
     caption = (
-        f"{which}, laid out by t-SNE of their graph embeddings (the most used 3,000; the others beside their "
-        f"nearest of those; {payload.seconds:.0f} s) and coloured by strongest prototype. Near items are "
-        "alike; distances between far groups mean little. Point at an item for its title; pick a prototype "
-        "to see it alone."
+        f"{which}, laid out by t-SNE of their graph embeddings{placed} in {payload.seconds:.0f} s and "
+        "coloured by strongest prototype. Near items are alike; distances between far groups mean little. "
+        "Point at an item for its title; pick a prototype to see it alone."
     )
     return _MAP.substitute(caption=escape(caption))

@@ -24,8 +24,9 @@
   let shown = -1; // the prototype picked out, or -1 for all
   let matches = null; // items whose title matches the search, or null
 
-  const left = (item) => ((data.x[item] / data.grid - view.x) * view.zoom * 0.96 + 0.02) * plane.clientWidth;
-  const top = (item) => ((data.y[item] / data.grid - view.y) * view.zoom * 0.96 + 0.02) * plane.clientHeight;
+  const across = (value) => ((value / data.grid - view.x) * view.zoom * 0.96 + 0.02) * plane.clientWidth;
+  const down = (value) => ((value / data.grid - view.y) * view.zoom * 0.96 + 0.02) * plane.clientHeight;
+  const left = new Float32Array(size), top = new Float32Array(size); // where each item was drawn, pixels
   const lit = (item) => (shown < 0 || data.owner[item] === shown) && (!matches || matches.has(item));
 
   function draw() {
@@ -38,6 +39,12 @@
     const colours = night.matches ? data.dark : data.light;
     const style = getComputedStyle(document.body);
     const radius = Math.min(4.5, Math.max(1.5, (size > 4000 ? 1.9 : 3) * Math.sqrt(width / 1000) * view.zoom ** 0.4));
+    const kx = (view.zoom * 0.96 * width) / data.grid, ky = (view.zoom * 0.96 * height) / data.grid;
+    const zeroX = across(0), zeroY = down(0);
+    for (let item = 0; item < size; item++) {
+      left[item] = zeroX + kx * data.x[item];
+      top[item] = zeroY + ky * data.y[item];
+    }
     const all = shown < 0 && !matches;
     for (const pass of all ? [true] : [false, true]) { // the others first, so that they lie beneath
       pen.globalAlpha = all ? 0.8 : pass ? 0.95 : 0.14;
@@ -45,7 +52,7 @@
         if (!all && lit(item) !== pass) continue;
         pen.fillStyle = colours[data.owner[item]];
         pen.beginPath();
-        pen.arc(left(item), top(item), !all && pass ? radius + 0.6 : radius, 0, 7);
+        pen.arc(left[item], top[item], !all && pass ? radius + 0.6 : radius, 0, 7);
         pen.fill();
       }
     }
@@ -65,11 +72,11 @@
     const taken = [], said = new Set();
     for (const prototype of shown < 0 ? data.largest.slice(0, 24) : [shown]) {
       const [cx, cy] = data.centres[prototype];
-      const words = data.names[prototype].split(/, | · /);
-      const text = words.find((word) => !said.has(word)) || words[0];
+      const text = data.labels[prototype].find((word) => !said.has(word));
+      if (!text) continue;
       const half = pen.measureText(text).width / 2 + 3;
-      let x = ((cx / data.grid - view.x) * view.zoom * 0.96 + 0.02) * width;
-      const y = ((cy / data.grid - view.y) * view.zoom * 0.96 + 0.02) * height;
+      let x = across(cx);
+      const y = down(cy);
       if (x < 0 || x > width || y < 8 || y > height - 8) continue;
       x = Math.min(Math.max(x, half), width - half);
       if (taken.some(([a, b, c]) => Math.abs(a - x) < half + c && Math.abs(b - y) < 16)) continue;
@@ -84,7 +91,7 @@
     let best = -1, least = 14 * 14;
     for (let item = 0; item < size; item++) {
       if (!lit(item)) continue;
-      const away = (left(item) - px) ** 2 + (top(item) - py) ** 2;
+      const away = (left[item] - px) ** 2 + (top[item] - py) ** 2;
       if (away < least) [best, least] = [item, away];
     }
     return best;
@@ -95,7 +102,7 @@
     const item = near(event.clientX - box.left, event.clientY - box.top);
     ring.hidden = tip.hidden = item < 0;
     if (item < 0) return;
-    const x = left(item), y = top(item);
+    const x = left[item], y = top[item];
     ring.style.transform = `translate(${x}px, ${y}px)`;
     const owner = data.owner[item];
     const lines = [`${data.share[item]}% ${data.names[owner]} (prototype ${owner})`];
@@ -122,13 +129,14 @@
     settle();
   }
 
+  let asked = 0; // at most one drawing a frame
   function settle() {
     const most = 1 - 1 / view.zoom;
     view.x = Math.min(Math.max(view.x, 0), most);
     view.y = Math.min(Math.max(view.y, 0), most);
     plane.classList.toggle("zoomed", view.zoom > 1);
     ring.hidden = tip.hidden = true;
-    draw();
+    asked = asked || requestAnimationFrame(() => { asked = 0; draw(); });
   }
 
   const held = new Set(data.owner);

@@ -84,7 +84,7 @@ def test_labels_of_each_kind_of_catalogue() -> None:
     planted = pa.table({"dominant_interest": [3, 5, 3], "dominant_weight": [0.9, 0.8, 0.5]})
     own = item_labels(planted)
     assert own is not None
-    assert (own.names, own.index.tolist()) == (("3", "5"), [0, 1, -1])
+    assert (own.names, own.index.tolist()) == (("interest 3", "interest 5"), [0, 1, -1])
     plain = item_labels(pa.table({"category": ["b", None, "a", ""]}))
     assert plain is not None
     assert plain.index.tolist() == [1, -1, 0, -1]
