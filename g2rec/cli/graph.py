@@ -3,12 +3,20 @@
 import time as clock
 from pathlib import Path
 
-from g2rec.artifacts import fingerprint, read_json, write_json
+from g2rec.artifacts import fingerprint, read_json, to_plain, write_json
 from g2rec.cli.pipeline import open_run
 from g2rec.cli.settings import write_settings
 from g2rec.cli.show import Steps, announce
 from g2rec.errors import ArtifactError, ConfigError
-from g2rec.graph import GraphBuildConfig, InteractionGraph, build_from_log, find_log_files
+from g2rec.graph import (
+    CoEngagementConfig,
+    CoEngagementGraph,
+    GraphBuildConfig,
+    InteractionGraph,
+    build_coengagement,
+    build_from_log,
+    find_log_files,
+)
 from g2rec.training.run_config import RunConfig
 from g2rec.training.stages import StageRecord
 
@@ -28,7 +36,8 @@ def graph_build(
     """Build the graphs of a run, from a recipe or from an event log of any size.
 
     A recipe's log is filtered, split and mapped. A log in Parquet is taken as it is, all its events, within
-    a bound of memory; a build that was cut off goes on where it stopped.
+    a bound of memory; a build that was cut off goes on where it stopped. With a setting such as
+    --coengagement.window 5, the item-item graph of a log is built beside it.
 
     Args:
         source: A recipe (see g2rec data list), or a Parquet file, a folder of them, or a pattern in quotes.
@@ -39,10 +48,12 @@ def graph_build(
         item: Of a log: the column of items.
         time: Of a log: the column of times (seconds since 1970, timestamps, dates); null for none.
         weight: Of a log: the column of positive weights.
-        memory: Of a log: what the process may hold in memory while it builds.
+        memory: Of a log: what the process may hold in memory while it builds either graph.
         content: Of a log: an .npy file of item features, [items, F], row i of item i.
     """
     config = GraphBuildConfig(user=user, item=item, time=time, weight=weight, memory=memory)
+    if settings.coengagement is not None:
+        settings.coengagement.check()
     folder = out or Path("runs") / Path(source.rstrip("/*")).stem
     if _is_log(source):
         if mirror is not None:
@@ -92,6 +103,40 @@ def _build_log(
     write_settings(folder / "settings.yaml", settings)
     counts = f"{graph.num_users:,} users, {graph.num_items:,} items, {graph.num_edges // 2:,} events"
     announce(StageRecord("graph", key, counts, clock.monotonic() - start, reused))
+    if settings.coengagement is not None:
+        _coengagement(graph, folder, settings.coengagement, config.memory)
+
+
+def _coengagement(
+    graph: InteractionGraph, folder: Path, config: CoEngagementConfig, memory: int | str
+) -> None:
+    """Build the item-item graph of a log, or find that it is there."""
+    out, steps = folder / "coengagement", Steps()
+    made_from = {"graph": str(read_json(folder / "graph" / "manifest.json")["content_hash"])}
+    key = fingerprint(config, made_from)
+    start = clock.monotonic()
+    pairs = _loaded(out, config, made_from)
+    reused = pairs is not None
+    if pairs is None:
+        try:
+            pairs = build_coengagement(
+                graph, config, out=out, memory=memory, made_from=made_from, progress=steps
+            )
+        finally:
+            steps.close()
+    counts = f"{pairs.num_items:,} items, {pairs.num_edges:,} edges (both directions)"
+    announce(StageRecord("coengagement", key, counts, clock.monotonic() - start, reused))
+
+
+def _loaded(out: Path, config: CoEngagementConfig, made_from: dict[str, str]) -> CoEngagementGraph | None:
+    """The item-item graph of an earlier call; None if it is missing, damaged or of other settings."""
+    try:
+        manifest = read_json(out / "manifest.json")
+        if [manifest.get("config"), manifest.get("made_from")] != [to_plain(config), made_from]:
+            return None
+        return CoEngagementGraph.load(out)
+    except ArtifactError:
+        return None
 
 
 def _finished(path: Path) -> InteractionGraph | None:

@@ -4,7 +4,7 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -69,6 +69,7 @@ def build_coengagement(
     *,
     out: Path | None = None,
     memory: int | str = "8GiB",
+    made_from: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> CoEngagementGraph:
     """Join the items of each user's training history.
@@ -91,6 +92,7 @@ def build_coengagement(
         out: A folder to write the graph to, whole or not at all; runs that do not fit into the memory are
             kept in a hidden folder beside it while it is built. Without it all is done in memory.
         memory: With ``out``: what the whole process may hold, in bytes or as 8GiB or 500MB.
+        made_from: With ``out``: content hashes to keep in the folder's manifest, by kind.
         progress: Called with the name of a step, what is done and the total.
 
     Raises:
@@ -103,13 +105,12 @@ def build_coengagement(
     start = time.monotonic()
     histories = _Histories.of(source)
     if out is None:
-        graph = _build(histories, config, None, None, say)
+        graph = _build(histories, config, None, say)
     else:
-        out = out.absolute()
-        work = out.with_name(f".{out.name}.building")
+        work = out.absolute().with_name(f".{out.name}.building")
         shutil.rmtree(work, ignore_errors=True)
         try:
-            graph = _build(histories, config, out, memory, say)
+            graph = _build(histories, config, _Folder(out.absolute(), work, memory, made_from), say)
         except OSError as error:
             reason = error.strerror or str(error)
             raise ArtifactError(
@@ -120,6 +121,15 @@ def build_coengagement(
     seconds = time.monotonic() - start
     logger.info("co-engagement: %d items, %d edges, %.1f s", graph.num_items, graph.num_edges, seconds)
     return graph
+
+
+class _Folder(NamedTuple):
+    """Where a graph is written to, and with what."""
+
+    out: Path
+    work: Path
+    memory: int | str
+    made_from: Mapping[str, str] | None
 
 
 class _Histories(NamedTuple):
@@ -169,38 +179,33 @@ class _Histories(NamedTuple):
 
 
 def _build(
-    histories: _Histories,
-    config: CoEngagementConfig,
-    out: Path | None,
-    memory: int | str | None,
-    say: Progress,
-) -> CoEngagementGraph:  # fmt: skip
+    histories: _Histories, config: CoEngagementConfig, folder: _Folder | None, say: Progress
+) -> CoEngagementGraph:
     num_items = histories.num_items
-    budget = most = work = None
-    if out is not None:
-        work = out.with_name(f".{out.name}.building")
+    budget = None
+    if folder is not None:
         for array in (histories.indptr, histories.nodes):
             leave_pages(array)
         fixed = 48 * num_items + 24 * max(_EVENTS, histories.longest())
-        budget = room(GraphBuildConfig(memory=memory or 0), fixed)
-        most = budget // RECORD
+        budget = room(GraphBuildConfig(memory=folder.memory), fixed)
     popularity = np.zeros(num_items, dtype=np.int64)
-    counter = PairCounter(num_items, most, work)
+    counter = PairCounter(num_items, budget and budget // RECORD, folder and folder.work)
     try:
         _count(histories, config, counter, popularity, say)
         runs = counter.finish()
-        sink = (
-            GraphInMemory(num_items, sum(run.length for run in runs))
-            if out is None or work is None
-            else GraphFiles(num_items, work / "graph")
-        )
+        arrays: GraphInMemory | GraphFiles
+        if folder is None:
+            arrays = GraphInMemory(num_items, sum(run.length for run in runs))
+        else:
+            arrays = GraphFiles(
+                num_items, folder.work / "graph", folder.out, config=config, made_from=folder.made_from
+            )
         root = popularity if config.popularity_correction else popularity[:0]
         weighting = ("count", "log1p", "binary").index(config.weighting)
-        blocks = merge_runs(runs, budget, lambda done, total: say("co-engagement edges", done, total))
-        with sink:
-            for keys, values in blocks:
-                sink.append(keys, values, weighting, root)
-            return sink.finish(out, config)
+        with arrays:
+            for keys, values in merge_runs(runs, budget, lambda *done: say("co-engagement edges", *done)):
+                arrays.append(keys, values, weighting, root)
+            return arrays.finish()
     finally:
         counter.close()
 

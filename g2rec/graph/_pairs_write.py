@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -44,17 +45,20 @@ class GraphInMemory:
         )  # fmt: skip
         self.fill = here.stop
 
-    def finish(self, out: Path | None, config: Any) -> CoEngagementGraph:
+    def finish(self) -> CoEngagementGraph:
         """The graph."""
         return CoEngagementGraph(len(self.degrees), _offsets(self.degrees), self.indices, self.weights)
 
 
 class GraphFiles:
-    """Files whose length is known at the end; ``folder`` is made into the graph's folder."""
+    """Files in ``folder``, whose length is known at the end; it then becomes the graph's folder ``out``."""
 
-    def __init__(self, num_items: int, folder: Path) -> None:
+    def __init__(
+        self, num_items: int, folder: Path, out: Path, *, config: Any, made_from: Mapping[str, str] | None
+    ) -> None:
         self.degrees = np.zeros(num_items, dtype=np.int64)
-        self.folder = folder
+        self.folder, self.out = folder, out
+        self._config, self._made_from = config, made_from
         self._files: dict[str, tuple[BinaryIO, np.dtype[Any]]] = {}
         self._open = contextlib.ExitStack()
 
@@ -89,9 +93,8 @@ class GraphFiles:
             if len(array):  # an empty view cannot be cast
                 self._files[name][0].write(array.data.cast("B"))
 
-    def finish(self, out: Path | None, config: Any) -> CoEngagementGraph:
+    def finish(self) -> CoEngagementGraph:
         """The graph, mapped from ``out``."""
-        assert out is not None
         indptr = _offsets(self.degrees)
         for file, kind in self._files.values():
             file.seek(0)
@@ -99,7 +102,10 @@ class GraphFiles:
         self._open.close()
         np.save(self.folder / "indptr.npy", indptr)
         meta = {"num_items": len(self.degrees)}
-        return CoEngagementGraph.of_folder(adopt_folder(self.folder, out, KIND, config=config, meta=meta))
+        folder = adopt_folder(
+            self.folder, self.out, KIND, config=self._config, made_from=self._made_from, meta=meta
+        )
+        return CoEngagementGraph.of_folder(folder)
 
 
 def _offsets(degrees: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from g2rec.cli import main
-from g2rec.graph import InteractionGraph
+from g2rec.graph import CoEngagementConfig, CoEngagementGraph, InteractionGraph, build_coengagement
 
 EVENTS = 5000
 
@@ -50,6 +50,22 @@ def test_a_log_becomes_a_run(capsys):
     (Path("run/graph") / "times.npy").write_bytes(b"damaged")
     assert main(["graph", "build", "log/part.parquet", "--time", "null", "--out", "run"]) == 0
     assert InteractionGraph.load(Path("run/graph")).times is None
+
+
+def test_the_item_item_graph_of_a_log(capsys):
+    command = ["graph", "build", "log", "--time", "ts", "--out", "run"]
+    assert main(command) == 0 and not Path("run/coengagement").exists()
+    assert main([*command, "--coengagement.window", "3", "--memory", "6GiB"]) == 0
+    assert "40 items, " in capsys.readouterr().out
+    pairs = CoEngagementGraph.load(Path("run/coengagement"))
+    expected = build_coengagement(InteractionGraph.load(Path("run/graph")), CoEngagementConfig(window=3))
+    np.testing.assert_array_equal(pairs.weights, expected.weights)
+    assert main(command) == 0  # the run keeps its settings
+    assert capsys.readouterr().out.count("reused") == 2
+    assert "eps must be positive" in refused(capsys, *command, "--coengagement.eps", "-1")
+    Path("more.yaml").write_text("coengagement:\n  window: 3\n  weighting: binary\n")
+    assert main([*command, "--config", "more.yaml"]) == 0
+    assert set(CoEngagementGraph.load(Path("run/coengagement")).weights) == {1}
 
 
 def test_mistakes_are_one_sentence(capsys):
