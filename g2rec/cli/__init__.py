@@ -33,6 +33,9 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         "pipeline:encoder_fit", "train the graph encoder and the interest prototypes"
     ),
     ("tokenizer", "fit"): Command("pipeline:tokenizer_fit", "train the semantic tokenizer jointly with both"),
+    ("tokenizer", "subwords"): Command(
+        "subwords:subwords", "make sub-word tokens of the semantic IDs, item features for ranking models"
+    ),
     ("recommender", "fit"): Command("pipeline:recommender_fit", "train the generative recommender"),
     ("evaluate",): Command(
         "pipeline:evaluate", "train the baselines, rank all items for all users, write metrics"

@@ -12,6 +12,8 @@ from g2rec.tokenizers._pairs import PairSampler, batch_positives
 from g2rec.tokenizers._quantizer import CodebookUpdate, Quantized, ResidualQuantizer, quantize
 from g2rec.tokenizers._rqkmeans import RQKMeans, RQKMeansConfig
 from g2rec.tokenizers._rqvae import RQVAE, RQVAEConfig, RQVAEOutput
+from g2rec.tokenizers._subwords import SubwordConfig, SubwordEmbedding, SubwordTokens, fit_subwords
+from g2rec.tokenizers._vocabulary import NGramVocabulary, SentencePieceVocabulary
 
 __all__ = [
     "OPQ",
@@ -21,6 +23,7 @@ __all__ = [
     "ContrastiveHead",
     "InputScaler",
     "ItemTokenizer",
+    "NGramVocabulary",
     "OPQConfig",
     "PairSampler",
     "Quantized",
@@ -30,11 +33,16 @@ __all__ = [
     "RQVAEOutput",
     "ResidualQuantizer",
     "SemanticIds",
+    "SentencePieceVocabulary",
+    "SubwordConfig",
+    "SubwordEmbedding",
+    "SubwordTokens",
     "TokenizerConfig",
     "batch_positives",
     "category_agreement",
     "code_usage",
     "collision_rate",
+    "fit_subwords",
     "load_tokenizer",
     "pair_contrast",
     "prefix_groups",

@@ -8,7 +8,7 @@ from g2rec.graph import CoEngagementConfig
 from g2rec.interactions import InteractionsConfig
 from g2rec.prototypes import GraphHeadConfig, ModularityConfig
 from g2rec.recommenders import G2RecConfig, LightGCNRecommenderConfig, SASRecConfig
-from g2rec.tokenizers import RQVAEConfig, TokenizerConfig
+from g2rec.tokenizers import RQVAEConfig, SubwordConfig, TokenizerConfig
 from g2rec.training.encoder import LinkConfig
 from g2rec.training.fitting import FitConfig
 from g2rec.training.tokenizer import JointMode
@@ -54,6 +54,8 @@ class RunConfig:
     """The semantic tokenizer."""
     tokenizer_fit: FitConfig = field(default_factory=FitConfig)
     """Training of the tokenizer."""
+    subwords: SubwordConfig = field(default_factory=SubwordConfig)
+    """Sub-word tokens over the semantic IDs, for ranking models; see g2rec tokenizer subwords."""
     joint: JointMode = "joint"
     """How far the contrastive gradient goes: to encoder and prototypes, prototypes only, or neither."""
     recommender: G2RecConfig = field(default_factory=G2RecConfig)
