@@ -96,7 +96,7 @@ def group_words(groups: csr_matrix, terms: ItemTerms, num_words: int = 4) -> lis
         num_words: Terms a group, at most.
     """
     read = groups.tocsr()[terms.items]
-    inside = np.asarray((read.T @ terms.has).toarray())
+    inside = (read.T @ terms.has).tocsr()  # a row is made dense at a time: groups × terms may be large
     size = np.asarray(read.sum(axis=0)).ravel()
     total, num_items = terms.counts, len(terms.items)
     prior = _PRIOR * total / max(1, num_items)
@@ -108,7 +108,7 @@ def group_words(groups: csr_matrix, terms: ItemTerms, num_words: int = 4) -> lis
                 phrases.setdefault(word, []).append(index)
     found = []
     for row in range(groups.shape[1]):
-        y, n = inside[row], size[row]
+        y, n = inside[row].toarray().ravel(), size[row]
         rest, others = np.maximum(total - y, 0), num_items - n
         delta = np.log((y + prior) / (n + _PRIOR - y - prior)) - np.log(
             (rest + prior) / (others + _PRIOR - rest - prior)

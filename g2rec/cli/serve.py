@@ -44,7 +44,10 @@ def recommend(
 
 
 def report(run: Path) -> None:
-    """Write report.html of a run.
+    """Write report.html of a run, and beside it interests.md and diagnostics.json.
+
+    The page names the largest prototypes, maps the items, opens the semantic IDs as a tree and shows the
+    figures; interests.md is a table of the twenty largest prototypes, diagnostics.json holds the figures.
 
     Args:
         run: A run's folder, evaluated.

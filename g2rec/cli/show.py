@@ -62,12 +62,13 @@ class Steps:
 
 
 def print_interests(bundle: Bundle, number: int) -> None:
-    """The largest interests, named by their top items."""
+    """The largest interests: the words that set them apart, and their top items."""
     interests = sorted(bundle.interests(), key=lambda interest: -interest.mass)[:number]
     print(f"\nThe {len(interests)} largest of {bundle.prototypes.num_prototypes} interest prototypes:")
     for interest in interests:
-        titles = "; ".join(_short(title, 36) for title in interest.titles[:4])
-        print(f"  #{interest.index:<3} {interest.mass:5.0f} items  {titles}")
+        words = f"{', '.join(interest.words[:3])}: " if interest.words else ""
+        titles = "; ".join(_short(title, 36) for title in interest.titles[: 3 if words else 4])
+        print(f"  #{interest.index:<3} {interest.mass:5.0f} items  {words}{titles}")
 
 
 def print_recommendations(bundle: Bundle, number: int, k: int = 10) -> None:

@@ -110,10 +110,9 @@ def prefix_similarity(
         )
     if num_pairs < 1:
         raise ConfigError(f"num_pairs must be at least 1, got {num_pairs}; draw one pair or more")
-    norms = np.linalg.norm(vectors, axis=1)
+    norms = np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64))
     rows = np.flatnonzero(norms > 0)
     rows = rows[np.lexsort(codes[rows].T[::-1])]  # items with one prefix stand together
-    unit = vectors[rows] / norms[rows, None]
     rng = np.random.default_rng(seed)
     start, stop = np.zeros(len(rows), dtype=np.int64), np.full(len(rows), len(rows), dtype=np.int64)
     found = []
@@ -126,7 +125,9 @@ def prefix_similarity(
             left = rng.choice(len(rows), draws, p=others / total)
             right = start[left] + rng.integers(0, others[left])
             right += np.where(right >= inner_start[left], inner_stop[left] - inner_start[left], 0)
-            cosine = np.einsum("nd,nd->n", unit[left], unit[right], dtype=np.float64)
+            left, right = rows[left], rows[right]
+            product = np.einsum("nd,nd->n", vectors[left], vectors[right], dtype=np.float64)
+            cosine = product / (norms[left] * norms[right])
             spread = 1.96 * cosine.std(ddof=1) / np.sqrt(draws) if draws > 1 else 0.0
             mean = float(cosine.mean())
             found.append(
