@@ -94,6 +94,21 @@ class ItemTokenizer(nn.Module, ABC):
         _, latents = self._encode(content, embedding)
         return self._unique(latents, None if taken is None else taken.codes)[1]
 
+    def take_over(self, earlier: "ItemTokenizer") -> None:
+        """Begin where an earlier tokenizer of the same settings ended, its scales included.
+
+        Raises:
+            ConfigError: If the two differ in kind, inputs or sizes.
+        """
+        mine, theirs = self.state_dict(), earlier.state_dict()
+        shapes = [{name: value.shape for name, value in held.items()} for held in (mine, theirs)]
+        if type(self) is not type(earlier) or self.blocks != earlier.blocks or shapes[0] != shapes[1]:
+            raise ConfigError(
+                f"expected to start from a {type(self).__name__} of the same inputs, levels and sizes, got a "
+                f"{type(earlier).__name__} over {earlier.blocks}; leave out start, or use its settings"
+            )
+        self.load_state_dict(theirs)
+
     @property
     def blocks(self) -> dict[str, int]:
         """Input blocks and their dimensions."""

@@ -27,6 +27,8 @@ class OPQConfig:
     """Rounds of one k-means step in each sub-space and one step of the rotation."""
     collisions: CollisionMethod = "reassign"
     """How items with the same codes are told apart."""
+    start: str | None = None
+    """Folder of an earlier tokenizer of the same sizes to begin from, so that items keep most of their codes."""
 
     def build(self, *, content: int = 0, embedding: int = 0) -> "OPQ":
         """Make an unfitted tokenizer for ``content`` features and ``embedding`` dimensions; 0 is none."""
@@ -67,16 +69,27 @@ class OPQ(ItemTokenizer):
 
     @torch.no_grad()
     def fit(
-        self, content: NDArray[np.float32] | None, embedding: NDArray[np.float32] | None = None, *, seed: int
+        self,
+        content: NDArray[np.float32] | None,
+        embedding: NDArray[np.float32] | None = None,
+        *,
+        seed: int,
+        start: "ItemTokenizer | None" = None,
     ) -> "OPQ":
-        """Learn rotation and codebooks from the catalogue."""
-        self.scaler.fit(content=content, embedding=embedding)
+        """Learn rotation and codebooks from the catalogue; from those of an earlier tokenizer, if given."""
+        if start is None:
+            self.scaler.fit(content=content, embedding=embedding)
+        else:
+            self.take_over(start)
         inputs = self.scaler.join(content=content, embedding=embedding)
         columns = torch.arange(inputs.shape[1], device=inputs.device).tensor_split(self.config.num_levels)
-        self.rotation.copy_(principal_rotation(inputs, [len(part) for part in columns]))
+        if start is None:
+            self.rotation.copy_(principal_rotation(inputs, [len(part) for part in columns]))
         rotated = inputs @ self.rotation
         books = [
             kmeans(rotated[:, part], self.config.codebook_size, seed=seed + level, iterations=1)
+            if start is None
+            else self.codebooks[level][:, part].clone()
             for level, part in enumerate(columns)
         ]
         for _ in range(self.config.iterations):

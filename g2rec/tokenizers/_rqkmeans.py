@@ -10,6 +10,7 @@ from g2rec.prototypes import kmeans
 from g2rec.shapes import Float, Tensor
 from g2rec.tokenizers._base import ItemTokenizer, check_codes, make_scaler
 from g2rec.tokenizers._collisions import CollisionMethod
+from g2rec.tokenizers._lloyd import lloyd
 from g2rec.tokenizers._quantizer import quantize
 
 
@@ -25,6 +26,8 @@ class RQKMeansConfig:
     """Lloyd steps a level, at most."""
     collisions: CollisionMethod = "reassign"
     """How items with the same codes are told apart."""
+    start: str | None = None
+    """Folder of an earlier tokenizer of the same sizes to begin from, so that items keep most of their codes."""
 
     def build(self, *, content: int = 0, embedding: int = 0) -> "RQKMeans":
         """Make an unfitted tokenizer for ``content`` features and ``embedding`` dimensions; 0 is none."""
@@ -48,13 +51,25 @@ class RQKMeans(ItemTokenizer):
         self.register_buffer("codebooks", torch.zeros(shape))
 
     def fit(
-        self, content: NDArray[np.float32] | None, embedding: NDArray[np.float32] | None = None, *, seed: int
+        self,
+        content: NDArray[np.float32] | None,
+        embedding: NDArray[np.float32] | None = None,
+        *,
+        seed: int,
+        start: "ItemTokenizer | None" = None,
     ) -> "RQKMeans":
-        """Cluster the catalogue, level by level."""
-        self.scaler.fit(content=content, embedding=embedding)
+        """Cluster the catalogue, level by level; from the centres of an earlier tokenizer, if given."""
+        if start is None:
+            self.scaler.fit(content=content, embedding=embedding)
+        else:
+            self.take_over(start)
         residual = self.scaler.join(content=content, embedding=embedding)
+        steps = self.config.iterations
         for level, book in enumerate(self.codebooks):
-            book.copy_(kmeans(residual, len(book), seed=seed + level, iterations=self.config.iterations))
+            if start is None:
+                book.copy_(kmeans(residual, len(book), seed=seed + level, iterations=steps))
+            else:
+                book.copy_(lloyd(residual, book.clone(), steps))
             codes, _ = quantize(residual, book.unsqueeze(0))
             residual = residual - book[codes[:, 0]]
         return self

@@ -48,6 +48,8 @@ class RQVAEConfig:
     """Of both contrastive losses."""
     collisions: CollisionMethod = "reassign"
     """How items with the same codes are told apart."""
+    start: str | None = None
+    """Folder of an earlier tokenizer of the same sizes to begin from, so that items keep most of their codes."""
 
     def build(self, *, content: int = 0, embedding: int = 0) -> "RQVAE":
         """Make an untrained tokenizer for ``content`` features and ``embedding`` dimensions; 0 is none."""
@@ -120,9 +122,17 @@ class RQVAE(ItemTokenizer):
             return self.quantizer(latents.float())  # type: ignore[no-any-return]
 
     def start(
-        self, content: NDArray[np.float32] | None, embedding: NDArray[np.float32] | None = None, *, seed: int
+        self,
+        content: NDArray[np.float32] | None,
+        embedding: NDArray[np.float32] | None = None,
+        *,
+        seed: int,
+        start: ItemTokenizer | None = None,
     ) -> "RQVAE":
-        """Fit the scaler, and start the codebooks by k-means on a large batch."""
+        """Fit the scaler, and start the codebooks by k-means on a large batch, or take over an earlier one."""
+        if start is not None:
+            self.take_over(start)
+            return self
         self.scaler.fit(content=content, embedding=embedding)
         inputs = self.scaler.join(content=content, embedding=embedding)
         self.start_codebooks(inputs, seed)

@@ -35,6 +35,7 @@ from g2rec.tokenizers import (
     SemanticIds,
     TokenizerConfig,
     batch_positives,
+    load_tokenizer,
     pair_contrast,
     prototype_cross_entropy,
 )
@@ -215,6 +216,8 @@ class TokenizerModule(L.LightningModule):
         quantizer = self.tokenizer.quantizer
         codes, residuals = self._seen
         quantizer.observe(codes, residuals)
+        if self.tokenizer.config.start is not None:
+            return  # begun from an earlier tokenizer, whose codes are to keep their meaning
         last = batch_idx + 1 == self.trainer.num_training_batches
         restart = math.ceil(_RESET_UNTIL * (self.trainer.max_epochs or 0)) - 1
         if self.current_epoch == restart:
@@ -288,8 +291,10 @@ def fit_tokenizer(
         "content": 0 if content is None else content.shape[1],
         "embedding": 0 if items is None else items.shape[1],
     }
+    earlier = None if tokenizer_config.start is None else load_tokenizer(Path(tokenizer_config.start))
     if not isinstance(tokenizer_config, RQVAEConfig):
-        control = tokenizer_config.build(**dims).fit(content, items, seed=derive_seed(seed, "tokenizer"))
+        control = tokenizer_config.build(**dims)
+        control.fit(content, items, seed=derive_seed(seed, "tokenizer"), start=earlier)
         return FittedTokenizer(control, control.tokenize(content, items), prototypes, embeddings, None)
     pairs = None if fitted_encoder is None or coengagement is None else PairSampler(coengagement)
     with torch.random.fork_rng():
@@ -305,7 +310,7 @@ def fit_tokenizer(
             edge_keys=None if pairs is None else pairs.keys,
             joint=joint if fitted_encoder is not None else "frozen",
         )
-    tokenizer.start(content, items, seed=derive_seed(seed, "tokenizer", "codebooks"))
+    tokenizer.start(content, items, seed=derive_seed(seed, "tokenizer", "codebooks"), start=earlier)
     sampler = None
     if module.encoder is not None and graph is not None:
         first, beyond = _FANOUTS

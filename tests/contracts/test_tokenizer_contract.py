@@ -34,10 +34,10 @@ class TokenizerContract:
     def make(self, content: int = CONTENT, embedding: int = EMBEDDING, **settings: Any) -> ItemTokenizer:
         raise NotImplementedError
 
-    def fitted(self, **settings: Any) -> ItemTokenizer:
+    def fitted(self, start: ItemTokenizer | None = None, seed: int = 0, **settings: Any) -> ItemTokenizer:
         tokenizer: Any = self.make(**settings)
         fit = tokenizer.fit if hasattr(tokenizer, "fit") else tokenizer.start
-        fit(*features(), seed=0)
+        fit(*features(), seed=seed, start=start)
         return tokenizer  # type: ignore[no-any-return]
 
     def test_ids_are_unique_and_within_the_codebook(self) -> None:
@@ -68,6 +68,14 @@ class TokenizerContract:
         again = SemanticIds.load(tmp_path / "ids")
         assert np.array_equal(again.codes, ids.codes)
         assert again.report == ids.report
+
+    def test_begun_from_an_earlier_one_items_keep_their_codes(self) -> None:
+        earlier = self.fitted()
+        codes = earlier.tokenize(*features()).codes
+        again = self.fitted(start=earlier, seed=1).tokenize(*features()).codes
+        assert (again[:, 0] == codes[:, 0]).mean() > 0.9
+        with pytest.raises(ConfigError, match="of the same inputs, levels and sizes"):
+            self.fitted(start=self.fitted(num_levels=2))
 
     def test_new_items_join_their_like_and_take_no_held_id(self) -> None:
         content, embedding = features()

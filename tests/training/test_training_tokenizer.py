@@ -22,7 +22,7 @@ from g2rec.graph import (
 from g2rec.interactions import TRAIN, Interactions
 from g2rec.prototypes import FixedMemberships, GraphHeadConfig, PrototypeHead, random_prototypes
 from g2rec.sampling import NeighborSampler
-from g2rec.tokenizers import RQVAE, PairSampler, RQKMeansConfig, RQVAEConfig, collision_rate
+from g2rec.tokenizers import RQVAE, OPQConfig, PairSampler, RQKMeansConfig, RQVAEConfig, collision_rate
 from g2rec.training import FitConfig
 from g2rec.training.encoder import FittedEncoder
 from g2rec.training.fitting import FitReport
@@ -168,6 +168,19 @@ def test_resumed_fit_is_the_undisturbed_one(tmp_path: Path, update: Any) -> None
     assert np.array_equal(resumed.semantic_ids.codes, whole.semantic_ids.codes)
     for name, value in whole.tokenizer.state_dict().items():
         assert torch.allclose(resumed.tokenizer.state_dict()[name], value, atol=1e-6), name
+
+
+@pytest.mark.parametrize(
+    "tokens", [TOKENS, *(kind(num_levels=2, codebook_size=16) for kind in (RQKMeansConfig, OPQConfig))]
+)
+def test_begun_from_an_earlier_tokenizer_items_keep_their_codes(tmp_path: Path, tokens: Any) -> None:
+    log = interactions()
+    first = fit_tokenizer(log, None, None, None, tokens, SHORT, tmp_path / "first", 0)
+    first.tokenizer.save(tmp_path / "earlier")
+    again = dataclasses.replace(tokens, start=str(tmp_path / "earlier"))
+    second = fit_tokenizer(log, None, None, None, again, SHORT, tmp_path / "second", 1)
+    kept = (first.semantic_ids.codes == second.semantic_ids.codes).mean(axis=0)
+    assert kept[0] > 0.9
 
 
 def test_rq_kmeans_needs_no_training(tmp_path: Path) -> None:
