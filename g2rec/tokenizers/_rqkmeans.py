@@ -27,7 +27,7 @@ class RQKMeansConfig:
     collisions: CollisionMethod = "reassign"
     """How items with the same codes are told apart."""
     start: str | None = None
-    """Folder of an earlier tokenizer of the same sizes to begin from, so that items keep most of their codes."""
+    """Folder of an earlier tokenizer of the same sizes to begin from, so that items keep most codes."""
 
     def build(self, *, content: int = 0, embedding: int = 0) -> "RQKMeans":
         """Make an unfitted tokenizer for ``content`` features and ``embedding`` dimensions; 0 is none."""

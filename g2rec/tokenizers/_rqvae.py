@@ -49,7 +49,7 @@ class RQVAEConfig:
     collisions: CollisionMethod = "reassign"
     """How items with the same codes are told apart."""
     start: str | None = None
-    """Folder of an earlier tokenizer of the same sizes to begin from, so that items keep most of their codes."""
+    """Folder of an earlier tokenizer of the same sizes to begin from, so that items keep most codes."""
 
     def build(self, *, content: int = 0, embedding: int = 0) -> "RQVAE":
         """Make an untrained tokenizer for ``content`` features and ``embedding`` dimensions; 0 is none."""
@@ -129,7 +129,7 @@ class RQVAE(ItemTokenizer):
         seed: int,
         start: ItemTokenizer | None = None,
     ) -> "RQVAE":
-        """Fit the scaler, and start the codebooks by k-means on a large batch, or take over an earlier one."""
+        """Fit the scaler, and start the codebooks by k-means on a large batch; or take over earlier ones."""
         if start is not None:
             self.take_over(start)
             return self
