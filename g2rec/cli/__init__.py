@@ -29,6 +29,9 @@ COMMANDS: dict[tuple[str, ...], Command] = {
     ("graph", "build"): Command(
         "graph:graph_build", "build the graphs of a recipe, or of a Parquet log of any size"
     ),
+    ("prototypes", "sweep"): Command(
+        "prototypes:sweep", "compare numbers of interest prototypes and resolutions, without labels"
+    ),
     ("encoder", "fit"): Command(
         "pipeline:encoder_fit", "train the graph encoder and the interest prototypes"
     ),

@@ -38,7 +38,7 @@ def enter_pages(array: NDArray[Any]) -> None:
             mapped.madvise(_POPULATE_READ)
 
 
-def leave_pages(array: NDArray[Any]) -> None:
+def leave_pages(array: NDArray[Any] | None) -> None:
     """Take all pages of a mapped array out of the page tables; they come back as they are used."""
     mapped = getattr(array, "_mmap", None)
     if isinstance(array, np.memmap) and isinstance(mapped, mmap.mmap) and hasattr(mapped, "madvise"):

@@ -104,6 +104,9 @@ def build_coengagement(
     say = progress or (lambda step, done, total: None)
     start = time.monotonic()
     histories = _Histories.of(source)
+    if out is not None and isinstance(source, InteractionGraph):
+        for array in (source.indptr, source.indices, source.times, source.weights):
+            leave_pages(array)
     if out is None:
         graph = _build(histories, config, None, say)
     else:
@@ -184,8 +187,6 @@ def _build(
     num_items = histories.num_items
     budget = None
     if folder is not None:
-        for array in (histories.indptr, histories.nodes):
-            leave_pages(array)
         fixed = 48 * num_items + 24 * max(_EVENTS, histories.longest())
         budget = room(GraphBuildConfig(memory=folder.memory), fixed)
     popularity = np.zeros(num_items, dtype=np.int64)

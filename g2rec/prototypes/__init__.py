@@ -16,6 +16,7 @@ from g2rec.prototypes._quality import (
     prototype_purity,
     prototype_statistics,
 )
+from g2rec.prototypes._sweep import SweepRow, choose_prototypes, sweep_prototypes
 
 __all__ = [
     "FixedMemberships",
@@ -26,6 +27,8 @@ __all__ = [
     "PrototypeHead",
     "PrototypePurity",
     "PrototypeStatistics",
+    "SweepRow",
+    "choose_prototypes",
     "community_partition",
     "fit_modularity",
     "kmeans",
@@ -35,6 +38,7 @@ __all__ = [
     "prototype_statistics",
     "random_prototypes",
     "soft_modularity",
+    "sweep_prototypes",
     "top_items",
     "usage_balance_loss",
 ]

@@ -2,5 +2,6 @@
 
 from g2rec.report._interests_table import interests_table
 from g2rec.report._report import write_report
+from g2rec.report._sweep import plot_sweep
 
-__all__ = ["interests_table", "write_report"]
+__all__ = ["interests_table", "plot_sweep", "write_report"]
