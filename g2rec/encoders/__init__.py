@@ -2,13 +2,14 @@
 
 from g2rec.encoders._base import EncoderConfig, GraphEncoder
 from g2rec.encoders._embeddings import NodeEmbeddings
-from g2rec.encoders._features import NodeFeatures, drop_items
+from g2rec.encoders._features import DroppedItems, NodeFeatures, drop_items
 from g2rec.encoders._lightgcn import LightGCN, LightGCNConfig
 from g2rec.encoders._loading import load_encoder
 from g2rec.encoders._loss import link_loss
 from g2rec.encoders._sage import GraphSAGE, GraphSAGEConfig
 
 __all__ = [
+    "DroppedItems",
     "EncoderConfig",
     "GraphEncoder",
     "GraphSAGE",

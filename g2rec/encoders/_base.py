@@ -11,11 +11,14 @@ from torch import nn
 
 from g2rec.artifacts import Folder, save_folder, to_plain
 from g2rec.encoders._embeddings import NodeEmbeddings
-from g2rec.encoders._features import NodeFeatures
+from g2rec.encoders._features import DroppedItems, NodeFeatures
 from g2rec.encoders._inference import Progress, infer
 from g2rec.graph import InteractionGraph
 from g2rec.sampling import SampledSubgraph
-from g2rec.shapes import Bool, Float, Int, Tensor
+from g2rec.shapes import Float, Int, Tensor
+
+_RIDGE_ITEMS = 200_000
+"""Items that the map from content to embeddings is fitted on, at most."""
 
 
 class EncoderConfig(Protocol):
@@ -76,27 +79,28 @@ class GraphEncoder(nn.Module):
         self,
         subgraph: SampledSubgraph,
         content: Float[Tensor, "I F"] | None = None,
-        dropped: Bool[Tensor, " I"] | None = None,
+        dropped: DroppedItems | None = None,
     ) -> Float[Tensor, "S D"]:
         """Embeddings of the seeds, in the order they were asked for.
 
         Args:
             subgraph: Of ``num_layers`` hops, on the encoder's device.
             content: Features of all items.
-            dropped: Items that have content only in this step: no ID embedding, no edges.
+            dropped: Items that have no ID embedding, or no edges either, in this step.
         """
         if subgraph.num_hops != self.num_layers:
             raise ValueError(
                 f"expected a subgraph of {self.num_layers} hops, got {subgraph.num_hops}; "
                 "give one fanout a layer"
             )
-        x = self.features(subgraph.nodes, content, dropped)
         source, target = subgraph.edge_index
-        keep = None
+        degrees, keep = subgraph.degrees, None
         if dropped is not None:
             item = subgraph.nodes - self.features.num_users
-            gone = dropped[item.clamp_min(0)] & (item >= 0)
+            gone = dropped.edges[item.clamp_min(0)] & (item >= 0)
+            degrees = degrees.masked_fill(gone, 0)
             keep = ~(gone[source] | gone[target])
+        x = self.features(subgraph.nodes, degrees, content, None if dropped is None else dropped.ids)
         states = [x[: subgraph.num_seeds]]
         for depth in range(self.num_layers):
             hop = self.num_layers - 1 - depth
@@ -110,6 +114,38 @@ class GraphEncoder(nn.Module):
             x = self._layer(depth, x, s, t, weight, subgraph.degrees, num_targets)
             states.append(x[: subgraph.num_seeds])
         return self.readout(states)[subgraph.seed_index]
+
+    def embed_new(self, content: Float[Tensor, "B F"]) -> Float[Tensor, "B D"]:
+        """Embeddings of items without events from their content: what `learn_new_items` found.
+
+        Raises:
+            ConfigError: If the encoder was built without content.
+        """
+        return self.features.of_new(content)
+
+    def learn_new_items(
+        self, graph: InteractionGraph, content: Float[Tensor, "I F"] | NDArray[np.float32] | None
+    ) -> None:
+        """After training: make items without events what their content says, and nothing else.
+
+        Their ID embeddings were never trained and become zero. Content is mapped to embeddings by ridge
+        regression on the items that have events (Gantner et al. 2010, Learning Attribute-to-Feature Mappings
+        for Cold-Start Recommendations), its penalty chosen by leave-one-out error. In closed form, because a
+        map learned by gradient learns noisy content by heart: on `synthetic` with 64 interests items known by
+        content alone reached an AMI of .27 so, where a supervised probe reaches .40.
+        """
+        known = graph.degrees()[graph.num_users :] > 0
+        features = self.features
+        with torch.no_grad():
+            unseen = torch.from_numpy(~known).to(features.item.weight.device)
+            features.item.weight[unseen] = 0
+        if features.content is None or content is None or not known.any():
+            return
+        items = self.embed_items(graph, content)[known]
+        rows = np.random.default_rng(0).permutation(len(items))[:_RIDGE_ITEMS]
+        given = np.asarray(content, dtype=np.float64)[np.flatnonzero(known)[rows]]
+        target = items[rows] / np.maximum(np.linalg.norm(items[rows], axis=1, keepdims=True), 1e-12)
+        features.set_new(given, target)
 
     def _layer(
         self,

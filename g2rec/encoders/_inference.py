@@ -67,7 +67,8 @@ def infer(
     def inputs(first: int, last: int) -> Iterator[Tensor]:
         for low in range(first, last, _ROWS):
             nodes = torch.arange(low, min(low + _ROWS, last), device=device)
-            yield encoder.features(nodes, features).float()
+            degree = torch.from_numpy(degrees[low : low + len(nodes)]).to(device)
+            yield encoder.features(nodes, degree, features).float()
 
     def layer(depth: int, first: int, last: int, own: Array | None, other: Array | None) -> Iterator[Tensor]:
         side = slice(U, N) if last <= U else slice(0, U)  # the neighbours'
@@ -95,6 +96,18 @@ def infer(
             zero = torch.zeros((high - low, encoder.features.embedding_dim), device=device)
             yield encoder.readout([zero if x is None else _rows(x, low, high, device) for x in states])
 
+    def with_new(blocks: Iterator[Tensor]) -> Iterator[Tensor]:
+        """Items without events are what their content says."""
+        low = 0
+        for block in blocks:
+            if features is not None and encoder.features.content is not None:
+                new = torch.from_numpy(np.flatnonzero(degrees[U + low : U + low + len(block)] == 0)).to(
+                    device
+                )
+                block[new] = encoder.embed_new(features[low + new])
+            low += len(block)
+            yield block
+
     known_items, known_users = store.finished("items"), store.finished("users")
     if known_items is not None and (items_only or known_users is not None):
         return (None if items_only else known_users), known_items
@@ -108,7 +121,7 @@ def infer(
             made = layer(depth, 0, U, x_users, x_items)
             users.append(store.keep(f"users-{depth + 1}", U, made, say))
         items.append(store.keep(f"items-{depth + 1}", N - U, layer(depth, U, N, x_items, x_users), say))
-    every_item = store.keep("items", N - U, readout(items, N - U), say)
+    every_item = store.keep("items", N - U, with_new(readout(items, N - U)), say)
     every_user = None if items_only else store.keep("users", U, readout(users, U), say)
     store.close()
     return every_user, every_item

@@ -1,6 +1,7 @@
 """The graph head: memberships from embeddings, hence inductive."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -33,6 +34,10 @@ class GraphHeadConfig:
     """Weight of the soft-modularity loss beside the link loss."""
     balance_weight: float = 0.05
     """Weight of the usage balance."""
+    entropy_weight: float = 0.0
+    """Weight of the memberships' entropy: above 0 softer, below 0 harder than the temperature alone."""
+    start: Literal["kmeans", "communities"] = "kmeans"
+    """Begin at the centres of k-means, or learn the co-engagement graph's communities first."""
 
     def check(self) -> None:
         """Raise `ConfigError` if a value is out of range."""
@@ -45,6 +50,8 @@ class GraphHeadConfig:
             )
         if not self.temperature > 0:
             raise ConfigError(f"temperature must be positive, got {self.temperature}; a usual value is 0.1")
+        if self.start not in ("communities", "kmeans"):
+            raise ConfigError(f"start must be communities or kmeans, got {self.start}; choose one")
         for name in ("gamma", "modularity_weight", "balance_weight"):
             if getattr(self, name) < 0:
                 raise ConfigError(
@@ -89,9 +96,28 @@ class PrototypeHead(nn.Module):
         return dense.scatter(1, indices, weights)
 
     @torch.no_grad()
-    def start(self, embeddings: Float[Tensor, "B D"], seed: int) -> None:
-        """Move the prototypes to the spherical k-means centres of embeddings."""
-        centres = kmeans(embeddings, self.config.num_prototypes, seed=seed, spherical=True)
+    def start(
+        self, embeddings: Float[Tensor, "B D"], seed: int, labels: Int[Tensor, " B"] | None = None
+    ) -> None:
+        """Move the prototypes to the centres of clusters of embeddings.
+
+        Args:
+            embeddings: Of items.
+            seed: Of the spherical k-means.
+            labels: Communities of the items, numbered by falling size; the centres of the C largest are
+                taken. Where there are fewer, k-means splits the items of the largest for the rest.
+        """
+        C = self.config.num_prototypes
+        if labels is None:
+            centres = kmeans(embeddings, C, seed=seed, spherical=True)
+        else:
+            unit = F.normalize(embeddings.float(), dim=1)
+            inside = labels < C
+            centres = unit.new_zeros(C, unit.shape[1]).index_add_(0, labels[inside], unit[inside])
+            missing = torch.nonzero(centres.square().sum(dim=1) == 0).flatten()
+            if len(missing):
+                centres[missing] = kmeans(unit, len(missing), seed=seed, spherical=True)
+            centres = F.normalize(centres, dim=1)
         self.vectors.copy_(centres.to(self.vectors))
 
     @torch.no_grad()

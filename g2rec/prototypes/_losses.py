@@ -40,3 +40,8 @@ def usage_balance_loss(memberships: Float[Tensor, "B C"]) -> Float[Tensor, ""]:
     mean = memberships.mean(dim=0)
     entropy = -(mean * torch.log(mean.clamp_min(1e-12))).sum()
     return math.log(memberships.shape[1]) - entropy
+
+
+def membership_entropy(memberships: Float[Tensor, "B C"]) -> Float[Tensor, ""]:
+    """Mean entropy of the rows, in nats: 0 where every item belongs to one prototype."""
+    return -(memberships * torch.log(memberships.clamp_min(1e-12))).sum(dim=1).mean()

@@ -81,6 +81,8 @@ class SyntheticData:
     items: pa.Table
     users: pa.Table
     content: Array
+    centres: Array
+    """[C, F] the interests' vectors mu_c, which the content mixes."""
 
 
 def generate(config: SyntheticConfig) -> SyntheticData:
@@ -141,6 +143,7 @@ def generate(config: SyntheticConfig) -> SyntheticData:
         _item_table(config, item_interests, item_weights),
         _user_table(user_interests, np.bincount(user, outside, config.num_users)),
         content.astype(np.float32),
+        centres.astype(np.float32),
     )
 
 

@@ -8,9 +8,12 @@ from typing import Any, Self
 import lightning as L
 import numpy as np
 import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
 
 from g2rec.artifacts import Folder, derive_seed, open_folder, save_folder
 from g2rec.encoders import (
+    DroppedItems,
     EncoderConfig,
     GraphEncoder,
     NodeEmbeddings,
@@ -25,11 +28,13 @@ from g2rec.prototypes import (
     GraphHeadConfig,
     InterestPrototypes,
     PrototypeHead,
+    community_partition,
+    membership_entropy,
     modularity_loss,
     usage_balance_loss,
 )
 from g2rec.sampling import NegativeSamplerConfig, NeighborSampler, SampledSubgraph, Sampler
-from g2rec.shapes import Bool, Float, Int, Tensor
+from g2rec.shapes import Float, Int, Tensor
 from g2rec.training.batches import BatchKey, batches, batches_ahead
 from g2rec.training.fitting import FitConfig, FitReport, fit, optimizer
 from g2rec.training.links import EventLinks, Links
@@ -51,8 +56,8 @@ class LinkConfig:
     """Of the link softmax over cosines; lower is sharper."""
     num_edges: int = 1024
     """Co-engagement edges drawn in each step for the modularity."""
-    item_dropout: float = 0.15
-    """Share of items that have only their content in a step; without content nothing is dropped."""
+    item_dropout: float = 0.3
+    """Share of items seen without ID embedding in a step; half of them, given content, without edges too."""
     warmup_epochs: int = 3
     """Epochs on links alone, after which the prototypes start from k-means on the items."""
     num_threads: int = 0
@@ -69,7 +74,7 @@ class LinkConfig:
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} must be at least {least}, got {getattr(self, name)}; raise it")
         if not 0 <= self.item_dropout < 1:
-            raise ConfigError(f"item_dropout must lie in [0, 1), got {self.item_dropout}; 0.15 is usual")
+            raise ConfigError(f"item_dropout must lie in [0, 1), got {self.item_dropout}; 0.3 is usual")
         if not self.temperature > 0:
             raise ConfigError(f"temperature must be positive, got {self.temperature}; a usual value is 0.1")
         for name, usual in (("warmup_epochs", 3), ("num_threads", 0)):
@@ -91,8 +96,8 @@ class EncoderBatch:
     """Of the positives as in-batch negatives, nats."""
     negative_log_q: Float[Tensor, " K"]
     """Of the drawn negatives, nats."""
-    dropped: Bool[Tensor, " I"] | None
-    """Items with content only."""
+    dropped: DroppedItems | None
+    """Items seen as new ones would be."""
 
     def to(self, device: torch.device) -> "EncoderBatch":
         """The same batch on a device."""
@@ -158,10 +163,12 @@ class FittedEncoder:
 class EncoderModule(L.LightningModule):
     """Trains an encoder on links and, after a warm-up, its prototype head on modularity.
 
-    L = link + modularity_weight * (-Q) + balance_weight * (log C - H(mean p))
+    L = link + modularity_weight (-Q) + balance_weight (log C - H(mean p)) - entropy_weight mean H(p)
 
-    The prototypes start from spherical k-means on the items' embeddings when the warm-up ends; of all items
-    with events, or of those that ``start_items`` embeds.
+    When the warm-up ends, the prototypes start from clusters of the items' embeddings: of all items with
+    events, or of those that ``start_items`` embeds. Clusters are those of spherical k-means or, where given,
+    the ``communities``; for half of the epochs that are left the memberships then also learn these as labels,
+    whereafter modularity alone moves them. On Beauty the head so keeps what Leiden found.
     """
 
     def __init__(
@@ -174,6 +181,7 @@ class EncoderModule(L.LightningModule):
         fit_config: FitConfig,
         seed: int,
         start_items: Callable[[], Tensor] | None = None,
+        communities: NDArray[np.int32] | None = None,
     ) -> None:
         super().__init__()
         self.encoder, self.head, self.graph, self.start_items = encoder, head, graph, start_items
@@ -181,6 +189,9 @@ class EncoderModule(L.LightningModule):
         self.start_epoch = min(link_config.warmup_epochs, fit_config.epochs - 1)
         self.content: Tensor | None
         self.register_buffer("content", content, persistent=False)
+        labels = None if communities is None else torch.from_numpy(communities.astype(np.int64))
+        self.communities: Tensor | None
+        self.register_buffer("communities", labels, persistent=False)
 
     def on_train_epoch_start(self) -> None:
         """Start the prototypes where the warm-up ends."""
@@ -193,12 +204,15 @@ class EncoderModule(L.LightningModule):
             self._start_prototypes()
 
     def _start_prototypes(self) -> None:
+        labels = None
         if self.start_items is not None:
             items = self.start_items()
         else:
             known = self.graph.degrees()[self.graph.num_users :] > 0
             items = torch.from_numpy(self.encoder.embed_all(self.graph, self.content).items[known])
-        self.head.start(items, derive_seed(self.seed, "k-means"))
+            if self.communities is not None:
+                labels = self.communities.cpu()[torch.from_numpy(known)]
+        self.head.start(items, derive_seed(self.seed, "k-means"), labels)
 
     def training_step(self, batch: EncoderBatch, batch_index: int) -> Tensor:
         """The joint loss of one batch."""
@@ -222,9 +236,16 @@ class EncoderModule(L.LightningModule):
             config = self.head.config
             p_source, p_target = self.head(source), self.head(target)
             modularity = modularity_loss(p_source, p_target, config.gamma)
-            balance = usage_balance_loss(torch.cat((p_source, p_target)))
+            both = torch.cat((p_source, p_target))
+            balance, entropy = usage_balance_loss(both), membership_entropy(both)
             self.log("train_modularity", -modularity, on_step=False, on_epoch=True, batch_size=1)
             loss = loss + config.modularity_weight * modularity + config.balance_weight * balance
+            loss = loss - config.entropy_weight * entropy
+            learns = 2 * self.current_epoch < self.start_epoch + self.fit_config.epochs
+            if self.communities is not None and learns:
+                label = self.communities[batch.positives]
+                label = label.masked_fill(label >= config.num_prototypes, -100)  # what cross_entropy ignores
+                loss = loss + F.cross_entropy(self.head.logits(items), label)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=1)
         return loss
 
@@ -244,7 +265,7 @@ def encoder_loader(
     config: LinkConfig,
     batch_size: int,
     *,
-    drop: bool,
+    has_content: bool,
     seed: int,
     num_rows: int,
     shuffle: bool = True,
@@ -257,7 +278,7 @@ def encoder_loader(
         num_users: U, where the nodes of items begin.
         config: What to sample.
         batch_size: Events in a batch.
-        drop: Whether to mark items to be seen through their content only.
+        has_content: Whether items may be seen through their content only.
         seed: Decides order and draws.
         num_rows: Events in an epoch.
         shuffle: Whether rows are permuted; where links draw their events, they need not be.
@@ -272,11 +293,9 @@ def encoder_loader(
         items = torch.cat((positives, drawn.items, *links.pairs(key, config.num_edges))) + num_users
         nodes = torch.cat((users, items))
         subgraph = sampler.sample(nodes, key=at, exclude=(users, positives + num_users))
-        dropped = (
-            drop_items(links.num_items, config.item_dropout, seed=seed, key=at)
-            if drop and config.item_dropout > 0
-            else None
-        )
+        dropped = None
+        if config.item_dropout > 0:
+            dropped = drop_items(links.num_items, config.item_dropout, seed=seed, key=at, edges=has_content)
         return EncoderBatch(subgraph, positives, drawn.items, in_batch.log_q(positives), drawn.log_q, dropped)
 
     order = derive_seed(seed, "links")
@@ -323,7 +342,14 @@ def fit_encoder(
     content_dim = 0 if content is None else content.shape[1]
     encoder = encoder_config.build(interactions.num_users, interactions.num_items, content_dim)
     head = head_config.build(encoder.features.embedding_dim)
-    module = EncoderModule(encoder, head, graph, content, link_config, fit_config, seed)
+    communities = None
+    if head_config.start == "communities" and coengagement.num_edges:
+        communities = community_partition(
+            coengagement, gamma=head_config.gamma, seed=derive_seed(seed, "communities") % 2**31
+        )
+    module = EncoderModule(
+        encoder, head, graph, content, link_config, fit_config, seed, communities=communities
+    )
     links = EventLinks(interactions, coengagement, seed=seed)
     train = encoder_loader(
         links,
@@ -331,11 +357,12 @@ def fit_encoder(
         graph.num_users,
         link_config,
         fit_config.batch_size,
-        drop=content is not None,
+        has_content=content is not None,
         seed=seed,
         num_rows=len(links),
     )
     report = fit(module, train, config=fit_config, folder=folder, name="encoder", seed=seed)
+    encoder.learn_new_items(graph, content)
     embeddings = encoder.embed_all(graph, content)
     encoder, head = encoder.cpu().eval(), head.cpu().eval()
     return FittedEncoder(encoder, head, embeddings, head.export(embeddings.items), report)

@@ -100,7 +100,7 @@ def fit_graph_encoder(
         graph.num_users,
         replace(link_config, num_threads=0) if on_gpu else link_config,  # a GPU makes its batches itself
         fit_config.batch_size,
-        drop=features is not None,
+        has_content=features is not None,
         seed=seed,
         num_rows=steps * fit_config.batch_size,
         shuffle=False,

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from g2rec.encoders import (
+    DroppedItems,
     GraphSAGEConfig,
     LightGCNConfig,
     NodeEmbeddings,
@@ -58,18 +60,62 @@ def test_sampled_lightgcn_sums_are_unbiased():
 def test_dropped_items_are_seen_through_content_only():
     encoder = LightGCNConfig().build(21, 15, 6)
     sub = NeighborSampler(random_graph(), (-1, -1)).sample(torch.tensor([21, 22]))
-    dropped = torch.zeros(15, dtype=torch.bool)
-    dropped[0] = True
-    out = encoder(sub, content(), dropped)
-    torch.testing.assert_close(out[0], encoder.features.content(content()[0]) / 3)
-    assert not torch.allclose(out[1], encoder.features.content(content()[1]) / 3)
+    first = torch.arange(15) == 0
+    out = encoder(sub, content(), DroppedItems(first, first))
+    unit = F.normalize(encoder.features.content(content()), dim=1)
+    torch.testing.assert_close(out[0], encoder.features.log_content_scale.exp() * unit[0] / 3)
+    assert F.cosine_similarity(out[1], unit[1], dim=0) < 0.99
+
+
+def test_items_without_events_are_what_their_content_says():
+    graph, rng = random_graph(), np.random.default_rng(0)
+    encoder = LightGCNConfig(embedding_dim=8).build(21, 15, 6)
+    features = rng.standard_normal((15, 6)).astype(np.float32)
+    with torch.no_grad():
+        encoder.features.item.weight.copy_(torch.from_numpy(features @ rng.standard_normal((6, 8))))
+    encoder.learn_new_items(graph, features)
+    found = encoder.embed_all(graph, features).items
+    new = encoder.embed_new(torch.from_numpy(features)).detach().numpy()
+    np.testing.assert_allclose(found[14], new[14], rtol=1e-5)  # the last item has no event
+    assert not encoder.features.item.weight[14].any() and encoder.features.item.weight[0].any()
+    unit = found / np.linalg.norm(found, axis=1, keepdims=True)
+    cosine = (unit * new / np.linalg.norm(new, axis=1, keepdims=True)).sum(axis=1)
+    assert np.median(cosine[:14]) > 0.7
+
+
+def test_an_encoder_without_content_refuses_content_only_items():
+    with pytest.raises(ConfigError, match="built without content"):
+        LightGCNConfig().build(21, 15).embed_new(torch.zeros(1, 6))
+
+
+def test_an_item_without_its_id_still_has_its_neighbours():
+    encoder = LightGCNConfig().build(21, 15)
+    sub = NeighborSampler(random_graph(), (-1, -1)).sample(torch.tensor([21, 22]))
+    first, none = torch.arange(15) == 0, torch.zeros(15, dtype=torch.bool)
+    with torch.no_grad():
+        nameless = encoder(sub, None, DroppedItems(first, none))[0]
+        encoder.features.item.weight[0] = 0
+        torch.testing.assert_close(nameless, encoder(sub)[0])
+    assert nameless.abs().sum() > 0
+
+
+def test_content_counts_as_one_event():
+    features = LightGCNConfig().build(21, 15, 6).features
+    item = torch.tensor([21])
+    with torch.no_grad():
+        known = features.item.weight[0]
+        alone = features(item, torch.tensor([0]), content())[0] - known
+        among = features(item, torch.tensor([9]), content())[0] - known
+    torch.testing.assert_close(alone, 10 * among)
 
 
 def test_drop_items_depends_on_the_key():
-    first = drop_items(4000, 0.15, seed=0, key=(0, 1))
-    assert torch.equal(first, drop_items(4000, 0.15, seed=0, key=(0, 1)))
-    assert not torch.equal(first, drop_items(4000, 0.15, seed=0, key=(0, 2)))
-    assert 0.12 < first.float().mean() < 0.18
+    first = drop_items(4000, 0.3, seed=0, key=(0, 1))
+    assert torch.equal(first.ids, drop_items(4000, 0.3, seed=0, key=(0, 1)).ids)
+    assert not torch.equal(first.ids, drop_items(4000, 0.3, seed=0, key=(0, 2)).ids)
+    assert 0.26 < first.ids.float().mean() < 0.34
+    assert 0.12 < first.edges.float().mean() < 0.18 and not (first.edges & ~first.ids).any()
+    assert not drop_items(4000, 0.3, seed=0, key=(0, 1), edges=False).edges.any()
 
 
 def test_users_have_no_table_unless_asked():

@@ -73,7 +73,7 @@ def test_a_full_disk_is_one_sentence(graph, tmp_path, monkeypatch):
 def test_the_mean_over_walks_is_weighted(graph):
     encoder = GraphSAGEConfig(num_layers=1).build(40, 20)
     sub = PinSageSampler(graph, (3,), num_walks=30).sample(torch.tensor([40, 45, 46]))
-    x = encoder.features(sub.nodes, None)
+    x = encoder.features(sub.nodes, sub.degrees, None)
     source, target = sub.edge_index
     for place in range(sub.num_seeds):
         mine = target == place

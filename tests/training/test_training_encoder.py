@@ -1,9 +1,8 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-import torch
 
-from g2rec.encoders import LightGCNConfig
+from g2rec.encoders import DroppedItems, LightGCNConfig
 from g2rec.errors import ConfigError
 from g2rec.graph import build_coengagement, build_graph
 from g2rec.interactions import Interactions
@@ -80,7 +79,7 @@ def test_a_batch_does_not_see_its_own_edges(log):
     links = EventLinks(log, build_coengagement(log), seed=0)
     sampler = NeighborSampler(graph, seed=0)
     users, rows = graph.num_users, len(links)
-    loader = encoder_loader(links, sampler, users, LinkConfig(), 16, drop=True, seed=0, num_rows=rows)
+    loader = encoder_loader(links, sampler, users, LinkConfig(), 16, has_content=True, seed=0, num_rows=rows)
     for batch in loader:
         sub = batch.subgraph
         size = len(batch.positives)
@@ -88,7 +87,7 @@ def test_a_batch_does_not_see_its_own_edges(log):
         own = set(zip(users.tolist(), (batch.positives + graph.num_users).tolist(), strict=True))
         seen = {tuple(sorted(edge)) for edge in sub.nodes[sub.edge_index].T.tolist()}
         assert len(own) == size and not own & seen
-        assert isinstance(batch.dropped, torch.Tensor)
+        assert isinstance(batch.dropped, DroppedItems)
 
 
 def test_bad_fanouts(log, tmp_path):
