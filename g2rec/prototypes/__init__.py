@@ -7,7 +7,7 @@ from g2rec.prototypes._fixed import FixedMemberships
 from g2rec.prototypes._free import ModularityConfig, fit_modularity
 from g2rec.prototypes._head import GraphHeadConfig, PrototypeHead
 from g2rec.prototypes._interests import InterestPrototypes, Memberships
-from g2rec.prototypes._losses import modularity_loss, usage_balance_loss
+from g2rec.prototypes._losses import membership_entropy, modularity_loss, usage_balance_loss
 from g2rec.prototypes._modularity import modularity_report, soft_modularity
 from g2rec.prototypes._naming import top_items
 from g2rec.prototypes._quality import (
@@ -32,6 +32,7 @@ __all__ = [
     "community_partition",
     "fit_modularity",
     "kmeans",
+    "membership_entropy",
     "modularity_loss",
     "modularity_report",
     "prototype_purity",
