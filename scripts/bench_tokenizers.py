@@ -58,6 +58,7 @@ from g2rec.tokenizers import (
     fit_subwords,
 )
 from g2rec.training import FitConfig, fit_tokenizer
+from g2rec.training.log_run import Catalogue
 from g2rec.training.pipeline import hardware
 
 DIM = 64
@@ -71,18 +72,6 @@ HISTORY = 10
 SLICES = {"cold": (0, 0), "torso": (1, 10), "head": (11, np.inf)}
 """Least and most training events of a target."""
 Array = np.ndarray[Any, Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class Catalogue:
-    """Item features as `fit_tokenizer` takes them."""
-
-    content: Array | None
-
-    @property
-    def num_items(self) -> int:
-        """I."""
-        return 0 if self.content is None else len(self.content)
 
 
 def tokenizers(levels: int, start: str | None = None) -> dict[str, TokenizerConfig]:
@@ -101,7 +90,9 @@ def fitted(
 ) -> tuple[ItemTokenizer, SemanticIds]:
     """A tokenizer, and its catalogue's IDs."""
     with tempfile.TemporaryDirectory() as folder:
-        found = fit_tokenizer(Catalogue(features), None, None, None, config, fit, Path(folder), seed)
+        found = fit_tokenizer(
+            Catalogue(len(features), features), None, None, None, config, fit, Path(folder), seed
+        )
     return found.tokenizer, found.semantic_ids
 
 

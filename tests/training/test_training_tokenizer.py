@@ -26,6 +26,7 @@ from g2rec.tokenizers import RQVAE, OPQConfig, PairSampler, RQKMeansConfig, RQVA
 from g2rec.training import FitConfig
 from g2rec.training.encoder import FittedEncoder
 from g2rec.training.fitting import FitReport
+from g2rec.training.log_run import Catalogue
 from g2rec.training.tokenizer import TokenizerBatch, TokenizerModule, fit_tokenizer
 
 USERS, ITEMS, DIM = 30, 60, 8
@@ -153,6 +154,18 @@ def test_fixed_memberships_stay_while_vectors_learn(tmp_path: Path) -> None:
     assert not np.allclose(fitted.prototypes.vectors, control.vectors, atol=1e-7)
     dense = FixedMemberships(control)(torch.arange(ITEMS))
     assert np.allclose(dense.numpy(), control.memberships.matrix(4).toarray())
+
+
+@pytest.mark.parametrize("update", ["gradient", "ema"])
+def test_codes_outlive_an_encoder_that_moves_away(tmp_path: Path, update: Any) -> None:
+    content = np.random.default_rng(0).normal(size=(600, 20)).astype(np.float32)
+    tokens = RQVAEConfig(codebook_size=32, latent_dim=16, hidden_dims=(64,), codebook_update=update)
+    fast = FitConfig(epochs=4, batch_size=300, learning_rate=1e-2, accelerator="cpu")
+    catalogue = Catalogue(len(content), content)
+    report = fit_tokenizer(catalogue, None, None, None, tokens, fast, tmp_path, 0).semantic_ids.report
+    assert min(level["usage"] for level in report["levels_before"]) >= 0.95
+    # 19 (ema) and 23 (gradient) of 32 on the first level without the restart halfway.
+    assert min(level["perplexity"] for level in report["levels_before"]) >= 24
 
 
 @pytest.mark.parametrize("update", ["gradient", "ema"])
