@@ -21,6 +21,8 @@ from g2rec.prototypes._modularity import modularity_report, soft_modularity
 logger = logging.getLogger(__name__)
 _FORMAT = 1
 """Part of every key; raised when a row's figures change for the same settings."""
+_EDGES = 1 << 22
+"""Edges looked at a time."""
 _ENOUGH = 0.95
 """Share of the best modularity that a setting must reach to be chosen."""
 _ALIKE = 0.02
@@ -132,8 +134,9 @@ def choose_prototypes(rows: Sequence[SweepRow]) -> SweepRow:
     Of the settings with at least 95% of the best modularity at gamma = 1, those whose stability is within .02
     of their best; of those the one that uses the most prototypes (perplexity, to the nearest whole), and of
     those alike in that the one with the smallest C. Modularity comes first because the coarsest settings are
-    the most stable, and two halves of a catalogue are no interests; usage last because of settings that
-    are as good, finer interests say more.
+    the most stable, and two halves of a catalogue are no interests; usage comes last because finer interests
+    say more where they are as good. Being of gamma = 1, it leans towards that resolution: whoever wants finer
+    interests than it picks reads off the other rows what they cost.
 
     Raises:
         ConfigError: If there is no row.
@@ -154,16 +157,22 @@ def keep_pairs(graph: CoEngagementGraph, share: float, seed: int) -> CoEngagemen
     """
     if share >= 1:
         return graph
-    salt = np.uint64(derive_seed(seed, "pairs of a sweep"))
+    salt = _mix(np.full(1, derive_seed(seed, "pairs of a sweep"), dtype=np.uint64))
     bound = np.uint64(int(share * 2**32))
-    row, column, _ = graph.edge_list()
-    pair = np.minimum(row, column).astype(np.uint64) << np.uint64(32)
-    pair |= np.maximum(row, column).astype(np.uint64)
-    keep = (_mix(_mix(pair) ^ _mix(np.full(1, salt))) >> np.uint64(32)) < bound
-    indptr = np.concatenate(([0], np.cumsum(np.bincount(row[keep], minlength=graph.num_items))))
-    return CoEngagementGraph(
-        graph.num_items, indptr.astype(np.int64), graph.indices[keep], graph.weights[keep]
-    )
+    keep = np.empty(graph.num_edges, dtype=np.bool_)
+    kept = np.zeros(graph.num_items + 1, dtype=np.int64)
+    low = 0
+    while low < graph.num_items:
+        begin = int(graph.indptr[low])
+        high = max(low + 1, int(np.searchsorted(graph.indptr, begin + _EDGES, side="right")) - 1)
+        row = np.repeat(np.arange(low, high), np.diff(graph.indptr[low : high + 1]))
+        edges = slice(begin, int(graph.indptr[high]))
+        column = np.asarray(graph.indices[edges], dtype=np.int64)
+        pair = np.minimum(row, column) << 32 | np.maximum(row, column)
+        keep[edges] = (_mix(_mix(pair.astype(np.uint64)) ^ salt) >> np.uint64(32)) < bound
+        kept[low + 1 : high + 1] = np.bincount(row[keep[edges]] - low, minlength=high - low)
+        low = high
+    return CoEngagementGraph(graph.num_items, np.cumsum(kept), graph.indices[keep], graph.weights[keep])
 
 
 def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
