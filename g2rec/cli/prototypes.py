@@ -74,13 +74,15 @@ def _graph(run: Path) -> CoEngagementGraph:
         raise ArtifactError(
             f"expected a run's folder, found no run.json in {run}; start with g2rec graph build"
         )
-    of_log = "log" in read_json(run / "run.json")
-    path = run / "coengagement" if of_log else run / "graph" / "coengagement"
+    if "log" not in read_json(run / "run.json"):
+        path, command = run / "graph" / "coengagement", "g2rec graph build"
+    else:
+        path, command = run / "coengagement", f"g2rec graph build LOG --out {run} --coengagement.window 5"
     if not path.is_dir():
-        command = (
-            f"g2rec graph build LOG --out {run} --coengagement.window 5" if of_log else "g2rec graph build"
-        )
         raise ArtifactError(f"{run} has no co-engagement graph; build it with {command}")
+    made_from = read_json(path / "manifest.json").get("made_from", {}).get("graph")
+    if made_from and made_from != read_json(run / "graph" / "manifest.json")["content_hash"]:
+        raise ArtifactError(f"{path} was made from another graph than {run / 'graph'}; repeat {command}")
     return CoEngagementGraph.load(path)
 
 

@@ -56,3 +56,7 @@ def test_mistakes_are_one_sentence(capsys):
     assert "name two or more" in refused(*SWEEP, "--seeds", "[3]")
     assert "num_prototypes must be at least 2" in refused(*SWEEP, "--num_prototypes", "[1]")
     assert "num_prototypes" in refused(*SWEEP, "--num_prototypes", "many")
+    pq.write_table(pa.table({"user": [0, 0], "item": [0, 1], "time": [0, 1]}), "log/part.parquet")
+    Path("plain.yaml").write_text("coengagement: null\n")
+    assert main(["graph", "build", "log", "--out", "run", "--config", "plain.yaml"]) == 0
+    assert "run/coengagement was made from another graph than run/graph" in refused(*SWEEP)
