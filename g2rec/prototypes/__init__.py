@@ -2,7 +2,7 @@
 
 from g2rec.prototypes._cluster import kmeans
 from g2rec.prototypes._community import community_partition
-from g2rec.prototypes._control import random_prototypes
+from g2rec.prototypes._control import RandomPrototypesConfig, random_prototypes
 from g2rec.prototypes._fixed import FixedMemberships
 from g2rec.prototypes._free import ModularityConfig, fit_modularity
 from g2rec.prototypes._head import GraphHeadConfig, PrototypeHead
@@ -27,6 +27,7 @@ __all__ = [
     "PrototypeHead",
     "PrototypePurity",
     "PrototypeStatistics",
+    "RandomPrototypesConfig",
     "SweepRow",
     "choose_prototypes",
     "community_partition",

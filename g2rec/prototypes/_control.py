@@ -1,8 +1,29 @@
 """The control that every gain from prototypes is measured against."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
+from g2rec.errors import ConfigError
 from g2rec.prototypes._interests import InterestPrototypes
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomPrototypesConfig:
+    """Prototypes without meaning: what gains as much from these gains from extra tokens, not interests."""
+
+    num_prototypes: int = 64
+    """Interest prototypes, C."""
+    nonzeros: int = 4
+    """Prototypes that an item belongs to, rho."""
+
+    def check(self) -> None:
+        """Raise `ConfigError` if a value is out of range."""
+        if not 1 <= self.nonzeros <= self.num_prototypes:
+            raise ConfigError(
+                f"nonzeros must lie between 1 and num_prototypes={self.num_prototypes}, "
+                f"got {self.nonzeros}; lower it"
+            )
 
 
 def random_prototypes(

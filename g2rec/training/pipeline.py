@@ -13,7 +13,15 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from g2rec.artifacts import fingerprint, hash_file, open_folder, read_json, save_folder, write_json
+from g2rec.artifacts import (
+    derive_seed,
+    fingerprint,
+    hash_file,
+    open_folder,
+    read_json,
+    save_folder,
+    write_json,
+)
 from g2rec.bundle import Bundle
 from g2rec.encoders import NodeEmbeddings
 from g2rec.errors import ArtifactError
@@ -26,7 +34,14 @@ from g2rec.graph import (
     build_graph,
 )
 from g2rec.interactions import Interactions, prepare
-from g2rec.prototypes import GraphHeadConfig, InterestPrototypes, ModularityConfig, fit_modularity
+from g2rec.prototypes import (
+    GraphHeadConfig,
+    InterestPrototypes,
+    ModularityConfig,
+    RandomPrototypesConfig,
+    fit_modularity,
+    random_prototypes,
+)
 from g2rec.recipes import Recipe, fetch, read_dataset
 from g2rec.recommenders import G2Rec, Recommender, load_recommender
 from g2rec.tokenizers import SemanticIds
@@ -39,7 +54,7 @@ from g2rec.training.stages import StageRecord, read_record, run_stage
 from g2rec.training.tokenizer import fit_tokenizer
 
 T = TypeVar("T")
-_ROOM_VERSION = 1
+_ROOM_VERSION = 2
 """Part of every stage's key; raised when a stage's result changes for the same settings."""
 
 
@@ -159,6 +174,14 @@ class Run:
                     coengagement, np.asarray(fitted.embeddings.items), config.prototypes, seed=config.seed
                 )
                 fitted = dataclasses.replace(fitted, head=None, prototypes=free)
+            elif isinstance(config.prototypes, RandomPrototypesConfig):
+                config.prototypes.check()
+                items = fitted.embeddings.items
+                control = random_prototypes(
+                    len(items), config.prototypes.num_prototypes, items.shape[1],
+                    nonzeros=config.prototypes.nonzeros, seed=derive_seed(config.seed, "random prototypes"),
+                )  # fmt: skip
+                fitted = dataclasses.replace(fitted, head=None, prototypes=control)
             made_from = self._hashes("interactions/interactions", "graph/bipartite", "graph/coengagement")
             fitted.save(path, made_from=made_from)
             return fitted
@@ -310,6 +333,7 @@ class Run:
             fitted = fit_tokenizer(
                 self.interactions, graph, coengagement, self.encoder if with_graph else None,
                 settings, config.tokenizer_fit, path, config.seed, config.joint,
+                config.tokenizer_inputs if with_graph else "both",
             )  # fmt: skip
             fitted.tokenizer.save(path / "tokenizer", config=settings, made_from=made_from)
             if fitted.prototypes is not None and fitted.embeddings is not None:
@@ -326,7 +350,8 @@ class Run:
                 f"collisions {before:.1%} before, {after:.1%} after"
             )
 
-        key = [settings, config.tokenizer_fit, config.joint if with_graph else None, config.seed, made_from]
+        graph_settings = [config.joint, config.tokenizer_inputs] if with_graph else None
+        key = [settings, config.tokenizer_fit, graph_settings, config.seed, made_from]
         return self._stage(name, key, make=make, load=load, line=line)
 
     def _ranks(self, name: str, model: Recommender) -> TargetRanks:

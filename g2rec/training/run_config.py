@@ -6,12 +6,12 @@ from typing import Literal
 from g2rec.encoders import GraphSAGEConfig, LightGCNConfig
 from g2rec.graph import CoEngagementConfig
 from g2rec.interactions import InteractionsConfig
-from g2rec.prototypes import GraphHeadConfig, ModularityConfig
+from g2rec.prototypes import GraphHeadConfig, ModularityConfig, RandomPrototypesConfig
 from g2rec.recommenders import G2RecConfig, LightGCNRecommenderConfig, SASRecConfig
 from g2rec.tokenizers import RQVAEConfig, SubwordConfig, TokenizerConfig
 from g2rec.training.encoder import LinkConfig
 from g2rec.training.fitting import FitConfig
-from g2rec.training.tokenizer import JointMode
+from g2rec.training.tokenizer import JointMode, TokenizerInputs
 
 BaselineName = Literal[
     "popularity", "item_transitions", "item_knn", "lightgcn", "sasrec", "sasrec_cosine", "tiger"
@@ -44,8 +44,10 @@ class RunConfig:
     """The graph encoder."""
     links: LinkConfig = field(default_factory=LinkConfig)
     """What a training step of the encoder samples."""
-    prototypes: GraphHeadConfig | ModularityConfig = field(default_factory=GraphHeadConfig)
-    """The interest prototypes: a head on the encoder, or the paper's free memberships."""
+    prototypes: GraphHeadConfig | ModularityConfig | RandomPrototypesConfig = field(
+        default_factory=GraphHeadConfig
+    )
+    """The interest prototypes: a head on the encoder, the paper's free memberships, or a random control."""
     encoder_fit: FitConfig = field(
         default_factory=lambda: FitConfig(epochs=10, batch_size=2048, learning_rate=5e-3)
     )
@@ -57,7 +59,9 @@ class RunConfig:
     subwords: SubwordConfig = field(default_factory=SubwordConfig)
     """Sub-word tokens over the semantic IDs, for ranking models; see g2rec tokenizer subwords."""
     joint: JointMode = "joint"
-    """How far the contrastive gradient goes: to encoder and prototypes, prototypes only, or neither."""
+    """How far the contrastive gradient goes: to encoder and prototypes, prototypes only, neither; or off."""
+    tokenizer_inputs: TokenizerInputs = "both"
+    """What is tokenized: content joined with graph embeddings, or one of them alone."""
     recommender: G2RecConfig = field(default_factory=G2RecConfig)
     """The generative recommender."""
     recommender_fit: FitConfig = field(default_factory=FitConfig)

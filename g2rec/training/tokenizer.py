@@ -45,9 +45,11 @@ from g2rec.training.fitting import FitConfig, FitReport, fit, optimizer
 
 logger = logging.getLogger(__name__)
 
-JointMode = Literal["joint", "one_way", "frozen"]
+JointMode = Literal["joint", "one_way", "frozen", "off"]
 """How far the contrastive gradient goes: joint reaches prototypes and encoder, one_way the prototypes only,
-frozen neither (the tokenizer still learns from both)."""
+frozen neither (the tokenizer still learns from both); off leaves the contrast out."""
+TokenizerInputs = Literal["both", "content", "graph"]
+"""What is tokenized: content joined with graph embeddings, or one of them alone."""
 
 _ENCODER_RATE = 0.1
 """The encoder's and the prototypes' learning rate over the tokenizer's: they come fitted."""
@@ -127,7 +129,7 @@ class TokenizerModule(L.LightningModule):
         self.interests = interests
         self.contrast: ContrastiveHead | None = None
         if interests is not None:
-            interests.requires_grad_(joint != "frozen")
+            interests.requires_grad_(joint in ("joint", "one_way"))
             self.contrast = ContrastiveHead(tokenizer.config.latent_dim, interests.vectors.shape[1])
         self._constant("content", content)
         self._constant("embeddings", embeddings)
@@ -172,7 +174,7 @@ class TokenizerModule(L.LightningModule):
         loss = loss + settings.pair_weight * pair_contrast(
             pairs[:num_pairs], pairs[num_pairs:], positives, settings.temperature
         )
-        if self.joint != "frozen" and isinstance(self.interests, PrototypeHead):
+        if self.joint in ("joint", "one_way") and isinstance(self.interests, PrototypeHead):
             p_source, p_target = memberships[num_items:].tensor_split(2)
             head = self.interests.config
             loss = loss + head.modularity_weight * modularity_loss(p_source, p_target, head.gamma)
@@ -204,7 +206,7 @@ class TokenizerModule(L.LightningModule):
         blocks: dict[str, Tensor] = {}
         if self.content is not None and "content" in self.tokenizer.blocks:
             blocks["content"] = self.content[items]
-        if embedding is not None:
+        if embedding is not None and "embedding" in self.tokenizer.blocks:
             blocks["embedding"] = embedding
         return self.tokenizer.scaler(blocks)  # type: ignore[no-any-return]
 
@@ -264,6 +266,7 @@ def fit_tokenizer(
     folder: Path,
     seed: int,
     joint: JointMode = "joint",
+    inputs: TokenizerInputs = "both",
 ) -> FittedTokenizer:
     """Fit a tokenizer on the catalogue and give every item its ID.
 
@@ -278,6 +281,7 @@ def fit_tokenizer(
         folder: Gets checkpoints and logs.
         seed: Decides everything random.
         joint: How far the contrastive gradient goes.
+        inputs: What is tokenized; the contrast and the prototypes see the graph in any case.
 
     Raises:
         ConfigError: If there is neither content nor an encoder, or more items than IDs.
@@ -287,16 +291,22 @@ def fit_tokenizer(
     embeddings = None if fitted_encoder is None else fitted_encoder.embeddings
     items = None if embeddings is None else embeddings.items
     prototypes = None if fitted_encoder is None else fitted_encoder.prototypes
+    has_content, has_graph = inputs != "graph", inputs != "content"
     dims = {
-        "content": 0 if content is None else content.shape[1],
-        "embedding": 0 if items is None else items.shape[1],
+        "content": content.shape[1] if content is not None and has_content else 0,
+        "embedding": items.shape[1] if items is not None and has_graph else 0,
     }
+
+    def blocks() -> tuple[NDArray[np.float32] | None, NDArray[np.float32] | None]:
+        return content if has_content else None, items if has_graph else None
+
     earlier = None if tokenizer_config.start is None else load_tokenizer(Path(tokenizer_config.start))
     if not isinstance(tokenizer_config, RQVAEConfig):
         control = tokenizer_config.build(**dims)
-        control.fit(content, items, seed=derive_seed(seed, "tokenizer"), start=earlier)
-        return FittedTokenizer(control, control.tokenize(content, items), prototypes, embeddings, None)
-    pairs = None if fitted_encoder is None or coengagement is None else PairSampler(coengagement)
+        control.fit(*blocks(), seed=derive_seed(seed, "tokenizer"), start=earlier)
+        return FittedTokenizer(control, control.tokenize(*blocks()), prototypes, embeddings, None)
+    contrast = fitted_encoder is not None and joint != "off"
+    pairs = PairSampler(coengagement) if contrast and coengagement is not None else None
     with torch.random.fork_rng():
         torch.manual_seed(derive_seed(seed, "tokenizer", "weights"))
         tokenizer = tokenizer_config.build(**dims)
@@ -306,11 +316,11 @@ def fit_tokenizer(
             content=content,
             embeddings=items,
             encoder=None if fitted_encoder is None else copy.deepcopy(fitted_encoder.encoder),
-            interests=None if fitted_encoder is None else _interests(fitted_encoder),
+            interests=_interests(fitted_encoder) if fitted_encoder is not None and contrast else None,
             edge_keys=None if pairs is None else pairs.keys,
-            joint=joint if fitted_encoder is not None else "frozen",
+            joint=joint if contrast else "off",
         )
-    tokenizer.start(content, items, seed=derive_seed(seed, "tokenizer", "codebooks"), start=earlier)
+    tokenizer.start(*blocks(), seed=derive_seed(seed, "tokenizer", "codebooks"), start=earlier)
     sampler = None
     if module.encoder is not None and graph is not None:
         first, beyond = _FANOUTS
@@ -336,9 +346,9 @@ def fit_tokenizer(
     if module.encoder is not None and graph is not None:
         embeddings = module.encoder.embed_all(graph, module.content)
         items = embeddings.items
-    if module.interests is not None and module.joint != "frozen" and items is not None:
+    if module.interests is not None and module.joint in ("joint", "one_way") and items is not None:
         prototypes = module.interests.export(items)
-    ids = tokenizer.tokenize(content, items)
+    ids = tokenizer.tokenize(*blocks())
     return FittedTokenizer(tokenizer, ids, prototypes, embeddings, report)
 
 

@@ -1,0 +1,208 @@
+"""What prototypes and joint training are worth downstream: one factor at a time, paired over users.
+
+    python scripts/bench_joint.py amazon-beauty --config scripts/configs/amazon-beauty-full.yaml --out DIR
+
+Every arm trains the same recommender on semantic IDs of the same size; they differ in these only:
+
+- *content*: IDs of an RQ-VAE on the content; no graph and no prototypes anywhere;
+- *none*: IDs of content and graph embeddings, without contrast; no prototypes;
+- *random*: as *frozen*, with random prototypes: the control;
+- *frozen*: the contrast teaches the tokenizer, prototypes and encoder stay; prototypes are the prefix;
+- *one_way*: the contrast also moves the prototypes;
+- *joint*: and the encoder;
+- *content_ids*, *graph_ids*: *joint*, with IDs of the content or of the graph embeddings alone;
+- *modularity*: *frozen*, with the paper's free memberships.
+
+An arm and a seed is one process's work and is kept in the output folder, so several processes may share the
+work (``--arms``, ``--seeds``), and a run that is cut off goes on. The last run prints a table of what is
+there and one line of JSON. Differences are paired: a user's metric is averaged over the seeds, and the mean
+difference is bootstrapped over users.
+"""
+
+import dataclasses
+import datetime
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jsonargparse import ArgumentParser
+
+from g2rec.artifacts import read_json, write_json
+from g2rec.evaluation import paired_test
+from g2rec.interactions import Interactions
+from g2rec.prototypes import GraphHeadConfig, ModularityConfig, RandomPrototypesConfig
+from g2rec.recipes import load_recipe
+from g2rec.tokenizers import SemanticIds
+from g2rec.training.g2rec import fit_g2rec
+from g2rec.training.pipeline import Run, hardware
+from g2rec.training.ranking import rank_all
+from g2rec.training.run_config import RunConfig
+
+Arm = Literal[
+    "content", "none", "random", "frozen", "one_way", "joint", "content_ids", "graph_ids", "modularity"
+]
+ARMS: tuple[Arm, ...] = ("content", "none", "random", "frozen", "joint")
+PAIRS = (
+    ("joint", "content"), ("joint", "frozen"), ("frozen", "random"), ("joint", "random"), ("random", "none"),
+)  # fmt: skip
+
+
+def arm_config(arm: Arm, config: RunConfig, seed: int) -> RunConfig:
+    """The settings of an arm."""
+    C = config.prototypes.num_prototypes
+    changes: dict[str, Any] = {
+        "none": {"joint": "off"},
+        "random": {"joint": "frozen", "prototypes": RandomPrototypesConfig(num_prototypes=C)},
+        "frozen": {"joint": "frozen"},
+        "one_way": {"joint": "one_way"},
+        "joint": {"joint": "joint"},
+        "content_ids": {"joint": "joint", "tokenizer_inputs": "content"},
+        "graph_ids": {"joint": "joint", "tokenizer_inputs": "graph"},
+        "modularity": {"joint": "frozen", "prototypes": ModularityConfig(num_prototypes=C)},
+    }
+    return dataclasses.replace(config, seed=seed, **changes.get(arm, {}))
+
+
+def measure(arm: Arm, seed: int, recipe: str, config: RunConfig, mirror: Path | None, out: Path) -> None:
+    """Fit one arm with one seed and keep each test user's metrics."""
+    result = out / f"{arm}-{seed}.json"
+    if result.is_file():
+        return
+    clock = time.monotonic()
+    settings = arm_config(arm, config, seed)
+    folder = out / f"{arm}-{seed}"
+    shared = out / f"encoder-{seed}"
+    if isinstance(settings.prototypes, GraphHeadConfig) and not folder.exists() and shared.exists():
+        shutil.copytree(shared, folder)  # its stages are the same, so the run finds them done
+    run = Run(folder, load_recipe(recipe), settings, mirror=mirror)
+    log = run.interactions
+    recommender = settings.recommender
+    prototypes = embeddings = None
+    if arm == "content":
+        ids = run.content_tokenizer.semantic_ids
+        recommender = dataclasses.replace(recommender, feed="none")
+    else:
+        tokens = run.tokenizer
+        ids, prototypes, embeddings = tokens.semantic_ids, tokens.prototypes, tokens.embeddings
+        if arm == "none":
+            prototypes, recommender = None, dataclasses.replace(recommender, feed="none")
+    model, report = fit_g2rec(
+        log, ids, prototypes, embeddings, recommender, settings.recommender_fit, folder / "downstream", seed
+    )
+    model.to("cuda" if torch.cuda.is_available() and settings.recommender_fit.accelerator != "cpu" else "cpu")
+    ranks = rank_all(model, log.targets("test"), top_k=10)
+    found: dict[str, Any] = {
+        "arm": arm,
+        "seed": seed,
+        "best_epoch": report.best_epoch,
+        "validation": report.best_score,
+        "first_code": first_code_rate(ids, log),
+        "tokens": ids.report,
+        "seconds": round(time.monotonic() - clock),
+        "hardware": hardware(),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    }
+    for masked in (False, True):
+        found["masked" if masked else "unmasked"] = {
+            "recall": ranks.recall(masked=masked).tolist(),
+            "ndcg": ranks.ndcg(masked=masked).tolist(),
+        }
+    write_json(result, found)
+    shutil.rmtree(folder / "downstream", ignore_errors=True)
+
+
+def first_code_rate(ids: SemanticIds, log: Interactions) -> float:
+    """How often the validation target shares its first code with the item before it."""
+    targets = log.targets("validation")
+    has = np.diff(targets.indptr) > 0
+    last = targets.history[targets.indptr[1:][has] - 1]
+    return float((ids.codes[last, 0] == ids.codes[targets.target[has], 0]).mean())
+
+
+def show(out: Path, ranking: str) -> None:
+    """Print what is known: means over seeds, and paired differences."""
+    files = sorted(out.glob("*-*.json"))
+    rows = [read_json(file) for file in files]
+    names = list(dict.fromkeys(row["arm"] for row in rows))
+    order: list[Any] = [*Arm.__args__]  # type: ignore[attr-defined]
+    names.sort(key=order.index)
+    print(f"{ranking} ranking; {rows[0]['hardware']}; {rows[0]['date']}; means over seeds (least-most)")
+    print(
+        f"{'arm':12} {'seeds':>5} {'R@10':>20} {'N@10':>20} {'R@10 masked':>20} {'N@10 masked':>20} "
+        f"{'first code':>10} {'usage':>6} {'collisions':>10} {'seconds':>8}"
+    )
+    summary: dict[str, Any] = {}
+    for name in names:
+        mine = [row for row in rows if row["arm"] == name]
+        cells = {}
+        for kind in ("unmasked", "masked"):
+            for metric in ("recall", "ndcg"):
+                cells[f"{kind} {metric}"] = [float(np.mean(row[kind][metric])) for row in mine]
+        usage = min(level["usage"] for row in mine for level in row["tokens"]["levels"])
+        first = float(np.mean([row["first_code"] for row in mine]))
+        before = float(np.mean([row["tokens"]["collision_rate_before"] for row in mine]))
+        print(
+            f"{name:12} {len(mine):5} "
+            + " ".join(f"{_cell(values):>20}" for values in cells.values())
+            + f" {first:10.4f} {usage:6.1%} {before:10.1%} {np.mean([r['seconds'] for r in mine]):8.0f}"
+        )
+        summary[name] = {**cells, "first_code": first, "usage": usage, "collisions_before": before}
+    tests = {}
+    for ours, other in PAIRS:
+        if ours in names and other in names:
+            for metric in ("recall", "ndcg"):
+                tests[f"{ours} - {other}, masked {metric}@10"] = _paired(rows, ours, other, metric)
+    for name, test in tests.items():
+        print(f"{name:40} {test['mean']:+.4f} [{test['low']:+.4f}, {test['high']:+.4f}] p = {test['p']:.4f}")
+    print(json.dumps({"ranking": ranking, "arms": summary, "paired": tests}))
+
+
+def _paired(rows: list[dict[str, Any]], ours: str, other: str, metric: str) -> dict[str, float]:
+    seeds = {r["seed"] for r in rows if r["arm"] == ours} & {r["seed"] for r in rows if r["arm"] == other}
+
+    def mean(arm: str) -> torch.Tensor:
+        values = [r["masked"][metric] for r in rows if r["arm"] == arm and r["seed"] in seeds]
+        return torch.tensor(np.mean(values, axis=0))
+
+    test = paired_test(mean(ours), mean(other))
+    difference = test.difference
+    return {"mean": difference.mean, "low": difference.low, "high": difference.high, "p": test.p_value}
+
+
+def _cell(values: list[float]) -> str:
+    return f"{np.mean(values):.4f} ({min(values):.4f}-{max(values):.4f})".replace("0.", ".")
+
+
+def main() -> None:
+    """Fit what is asked for and missing, then print."""
+    parser = ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser.add_argument("recipe", type=str, help="what data")
+    parser.add_argument("--config", action="config")
+    parser.add_argument("--out", type=Path, required=True, help="folder that keeps the results")
+    parser.add_argument("--mirror", type=Path | None, default=None, help="folder with the recipe's files")
+    parser.add_argument("--arms", type=tuple[Arm, ...], default=ARMS, help="which arms")
+    parser.add_argument("--seeds", type=tuple[int, ...], default=(0, 1, 2), help="which seeds")
+    parser.add_argument("--encoder_only", type=bool, default=False, help="stop when the encoders are there")
+    parser.add_class_arguments(RunConfig, as_group=False)
+    found = parser.instantiate(parser.parse_args())
+    fields = {field.name: getattr(found, field.name) for field in dataclasses.fields(RunConfig)}
+    config = RunConfig(**fields)
+    found.out.mkdir(parents=True, exist_ok=True)
+    for seed in found.seeds:
+        shared = found.out / f"encoder-{seed}"
+        if found.encoder_only:
+            settings = dataclasses.replace(config, seed=seed)
+            _ = Run(shared, load_recipe(found.recipe), settings, mirror=found.mirror).encoder
+            continue
+        for arm in found.arms:
+            measure(arm, seed, found.recipe, config, found.mirror, found.out)
+    if not found.encoder_only and any(found.out.glob("*-*.json")):
+        show(found.out, config.recommender.ranking)
+
+
+if __name__ == "__main__":
+    main()
