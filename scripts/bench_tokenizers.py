@@ -27,6 +27,7 @@ import dataclasses
 import datetime
 import itertools
 import json
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -137,7 +138,7 @@ def measure_codes(
                 _, ids = fitted(features, config, fit, 0)
                 report, first = ids.report, ids.codes[:, 0]
                 seen = [np.bincount(first[items], minlength=256) / len(items) for items in (last, target)]
-                rows.append({
+                rows.append(_told({
                     "recipe": recipe.name, "inputs": name, "levels": depth, "tokenizer": tokenizer,
                     "usage": [level["usage"] for level in report["levels_before"]],
                     "usage_after": [level["usage"] for level in report["levels"]],
@@ -148,7 +149,7 @@ def measure_codes(
                     "same_first": float((first[last] == first[target]).mean()),
                     "chance": float(seen[0] @ seen[1]),
                     "seconds": time.process_time() - start,
-                })  # fmt: skip
+                }))  # fmt: skip
     return rows
 
 
@@ -171,11 +172,11 @@ def measure_stability(log: Interactions, recipe: Recipe, fit: FitConfig) -> list
                 ("begun", begun, 1),
             ):
                 _, after = fitted(log.content, settings, fit, seed)
-                rows.append({
+                rows.append(_told({
                     "recipe": recipe.name, "tokenizer": name, "again": again, "early_items": len(early),
                     "items": log.num_items, **kept(before.codes, after.codes[early]),
                     "mse": after.report["reconstruction_mse"] / after.report["input_variance"],
-                })  # fmt: skip
+                }))  # fmt: skip
     return rows
 
 
@@ -224,10 +225,10 @@ def measure_subwords(
                 full = SubwordTokens(*tokens.encode(codes), tokens.vocabulary, tokens.num_levels)
                 embed = SubwordEmbedding(full, DIM)
             found = rank(log, cold, count, embed, epochs, seed)
-            rows.append({
+            rows.append(_told({
                 "recipe": recipe.name, "feature": name, "seed": seed, "rows": len(embed.weight), **found,
                 "seconds": time.process_time() - start,
-            })  # fmt: skip
+            }))  # fmt: skip
     return rows
 
 
@@ -351,6 +352,12 @@ def main(
         print(f"\n{part}")
         _print(_means(found) if part == "subwords" else found)
     print(json.dumps({"machine": about, "date": date, "fit": vars(fit), "rows": rows}))
+
+
+def _told(row: dict[str, Any]) -> dict[str, Any]:
+    """Show a row as soon as it is there."""
+    print(json.dumps(row), file=sys.stderr, flush=True)
+    return row
 
 
 def _means(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

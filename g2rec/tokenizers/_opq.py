@@ -23,7 +23,7 @@ class OPQConfig:
     """Codes an item, L: one of each sub-space."""
     codebook_size: int = 256
     """Codes a sub-space, V."""
-    iterations: int = 20
+    rounds: int = 20
     """Rounds of one k-means step in each sub-space and one step of the rotation."""
     collisions: CollisionMethod = "reassign"
     """How items with the same codes are told apart."""
@@ -92,7 +92,7 @@ class OPQ(ItemTokenizer):
             else self.codebooks[level][:, part].clone()
             for level, part in enumerate(columns)
         ]
-        for _ in range(self.config.iterations):
+        for _ in range(self.config.rounds):
             books = [lloyd(rotated[:, part], book) for part, book in zip(columns, books, strict=True)]
             found = []
             for part, book in zip(columns, books, strict=True):

@@ -1,11 +1,15 @@
 """Product codes: the rotation is found, the levels do not meet."""
 
+import dataclasses
+import itertools
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
 
 from g2rec.errors import ConfigError
-from g2rec.tokenizers import OPQConfig, RQKMeansConfig
+from g2rec.tokenizers import OPQConfig, RQKMeansConfig, TokenizerConfig
 from g2rec.tokenizers._lloyd import lloyd
 from g2rec.tokenizers._opq import principal_rotation
 
@@ -31,8 +35,8 @@ def test_eigenvalues_are_dealt_out_by_hand() -> None:
 
 def test_rotated_blocks_are_rebuilt_better_than_without_rotation() -> None:
     content = blocks()
-    tokenizer = OPQConfig(num_levels=3, codebook_size=4, iterations=40).build(content=6)
-    plain = OPQConfig(num_levels=3, codebook_size=4, iterations=0).build(content=6)
+    tokenizer = OPQConfig(num_levels=3, codebook_size=4, rounds=40).build(content=6)
+    plain = OPQConfig(num_levels=3, codebook_size=4, rounds=0).build(content=6)
     found, first = tokenizer.fit(content, seed=0)._encode(content, None), plain.fit(content, seed=0)
     error = [
         float((made.reconstruct(made._vectors(made._greedy(latents))) - inputs).square().mean())
@@ -73,3 +77,11 @@ def test_every_code_is_used(config: OPQConfig | RQKMeansConfig) -> None:
     content = np.random.default_rng(0).normal(size=(500, 12)).astype(np.float32)
     ids = config.build(content=12).fit(content, seed=0).tokenize(content)
     assert [level["usage"] for level in ids.report["levels_before"]] == [1, 1, 1]
+
+
+def test_settings_of_the_tokenizers_differ_in_their_fields() -> None:
+    # The command line tells the members of a union apart by their fields.
+    names = [
+        frozenset(field.name for field in dataclasses.fields(kind)) for kind in get_args(TokenizerConfig)
+    ]
+    assert not any(one <= other for one, other in itertools.permutations(names, 2))
