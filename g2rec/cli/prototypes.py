@@ -19,15 +19,15 @@ def sweep(
     run: Path,
     settings: RunConfig,
     num_prototypes: tuple[int, ...] = (16, 32, 64, 128),
-    gammas: tuple[float, ...] = (0.5, 1.0, 2.0),
+    gammas: tuple[float, ...] = (1.0, 2.0, 4.0),
     seeds: tuple[int, ...] = (0, 1, 2),
     share: float = 0.9,
 ) -> None:
     """Compare numbers of prototypes and resolutions without labels, and say which to take.
 
     Free prototypes are fitted to the run's co-engagement graph, with each setting and seed, on a random share
-    of its pairs. Of the settings with at least 95% of the best modularity at gamma 1, the choice is the one
-    that is most stable between seeds (within .02), then uses most prototypes, then has the fewest of them.
+    of its pairs. Of the settings with at least 80% of the best modularity at gamma 1, the choice is, among
+    the most stable between seeds (within .02), the one of highest modularity at gamma 1, then of smallest C.
     Written to RUN/sweep: sweep.json and sweep.png. Rows that are there with the same settings are kept.
 
     Args:

@@ -23,7 +23,7 @@ _FORMAT = 1
 """Part of every key; raised when a row's figures change for the same settings."""
 _EDGES = 1 << 22
 """Edges looked at a time."""
-_ENOUGH = 0.95
+_ENOUGH = 0.8
 """Share of the best modularity that a setting must reach to be chosen."""
 _ALIKE = 0.02
 """Stabilities that differ by less are taken as equal."""
@@ -60,7 +60,7 @@ def sweep_prototypes(
     graph: CoEngagementGraph,
     *,
     num_prototypes: Sequence[int] = (16, 32, 64, 128),
-    gammas: Sequence[float] = (0.5, 1.0, 2.0),
+    gammas: Sequence[float] = (1.0, 2.0, 4.0),
     seeds: Sequence[int] = (0, 1, 2),
     share: float = 0.9,
     config: ModularityConfig | None = None,
@@ -131,12 +131,15 @@ def sweep_prototypes(
 def choose_prototypes(rows: Sequence[SweepRow]) -> SweepRow:
     """The setting to take if nothing else is known.
 
-    Of the settings with at least 95% of the best modularity at gamma = 1, those whose stability is within .02
-    of their best; of those the one that uses the most prototypes (perplexity, to the nearest whole), and of
-    those alike in that the one with the smallest C. Modularity comes first because the coarsest settings are
-    the most stable, and two halves of a catalogue are no interests; usage comes last because finer interests
-    say more where they are as good. Being of gamma = 1, it leans towards that resolution: whoever wants finer
-    interests than it picks reads off the other rows what they cost.
+    Of the settings with at least 80% of the best modularity at gamma = 1, those whose stability is within .02
+    of their best; of those the one with the highest modularity at gamma = 1 (to three decimals), then the
+    one with the smallest C.
+
+    Stability decides because it follows the truth where that is known: on four planted graphs (16 and 64
+    interests, noise .3 and .5; C from 4 to 128, gamma from 1 to 4) its rank correlation with the adjusted
+    mutual information to the planted interests was .91 to .95, that of modularity at gamma = 1 .63 to .76:
+    where 64 interests are planted it prefers about 16, its resolution limit (Fortunato and Barthelemy, PNAS
+    2007). The floor is there because one interest for all items is perfectly stable and says nothing.
 
     Raises:
         ConfigError: If there is no row.
@@ -147,7 +150,7 @@ def choose_prototypes(rows: Sequence[SweepRow]) -> SweepRow:
     good = [row for row in rows if row.modularity_one >= min(_ENOUGH * best, best)]
     most = max(row.stability for row in good)
     steady = [row for row in good if row.stability >= most - _ALIKE]
-    return min(steady, key=lambda row: (-round(row.usage_perplexity), row.num_prototypes, row.gamma))
+    return min(steady, key=lambda row: (-round(row.modularity_one, 3), row.num_prototypes, row.gamma))
 
 
 def keep_pairs(graph: CoEngagementGraph, share: float, seed: int) -> CoEngagementGraph:

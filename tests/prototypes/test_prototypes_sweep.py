@@ -97,12 +97,13 @@ def test_pairs_are_kept_whole(planted):
 
 def test_the_rule_by_hand():
     coarse = row(num_prototypes=2, stability=1.0, modularity_one=0.2)  # most stable, but no structure
-    plain = row(num_prototypes=16, stability=0.90)
-    fine = row(num_prototypes=32, stability=0.89, modularity_one=0.39, usage_perplexity=24.0)
-    same = row(num_prototypes=64, stability=0.90, modularity_one=0.39, usage_perplexity=24.2)
-    shaky = row(num_prototypes=128, stability=0.80, modularity_one=0.41, usage_perplexity=90.0)
-    assert choose_prototypes([coarse, plain, fine, same, shaky]) is fine
-    assert choose_prototypes([coarse, plain, shaky]) is plain
+    limit = row(num_prototypes=16, stability=0.70, modularity_one=0.41)
+    fine = row(num_prototypes=64, stability=0.96, modularity_one=0.3904)
+    same = row(num_prototypes=128, stability=0.97, modularity_one=0.3901)
+    finer = row(num_prototypes=256, stability=0.97, modularity_one=0.35)
+    assert choose_prototypes([coarse, limit, same, fine, finer]) is fine
+    assert choose_prototypes([coarse, limit]) is limit
+    assert choose_prototypes([limit, finer]) is finer
     assert choose_prototypes([row(modularity_one=-0.1)]).modularity_one == -0.1
 
 
