@@ -6,12 +6,15 @@ Every arm trains the same recommender on semantic IDs of the same size; they dif
 
 - *content*: IDs of an RQ-VAE on the content; no graph and no prototypes anywhere;
 - *none*: IDs of content and graph embeddings, without contrast; no prototypes;
-- *random*: as *frozen*, with random prototypes: the control;
+- *random*: as *frozen*, with random prototypes in place of the fitted ones: the control;
 - *frozen*: the contrast teaches the tokenizer, prototypes and encoder stay; prototypes are the prefix;
 - *one_way*: the contrast also moves the prototypes;
 - *joint*: and the encoder;
 - *content_ids*, *graph_ids*: *joint*, with IDs of the content or of the graph embeddings alone;
 - *modularity*: *frozen*, with the paper's free memberships.
+
+With ``--ids_only true`` the recommender is a plain generator that sees items through their IDs alone: no
+item embeddings, no features, no dense head, so that what differs is what the IDs and the prefix carry.
 
 An arm and a seed is one process's work and is kept in the output folder, so several processes may share the
 work (``--arms``, ``--seeds``), and a run that is cut off goes on. The last run prints a table of what is
@@ -33,14 +36,17 @@ from jsonargparse import ArgumentParser
 
 from g2rec.artifacts import read_json, write_json
 from g2rec.evaluation import paired_test
+from g2rec.graph import CoEngagementGraph
 from g2rec.interactions import Interactions
-from g2rec.prototypes import GraphHeadConfig, ModularityConfig, RandomPrototypesConfig
+from g2rec.prototypes import ModularityConfig, fit_modularity, random_prototypes
 from g2rec.recipes import load_recipe
 from g2rec.tokenizers import SemanticIds
+from g2rec.training.encoder import FittedEncoder
 from g2rec.training.g2rec import fit_g2rec
 from g2rec.training.pipeline import Run, hardware
 from g2rec.training.ranking import rank_all
 from g2rec.training.run_config import RunConfig
+from g2rec.training.tokenizer import JointMode, TokenizerInputs, fit_tokenizer
 
 Arm = Literal[
     "content", "none", "random", "frozen", "one_way", "joint", "content_ids", "graph_ids", "modularity"
@@ -51,49 +57,68 @@ PAIRS = (
 )  # fmt: skip
 
 
-def arm_config(arm: Arm, config: RunConfig, seed: int) -> RunConfig:
-    """The settings of an arm."""
-    C = config.prototypes.num_prototypes
-    changes: dict[str, Any] = {
-        "none": {"joint": "off"},
-        "random": {"joint": "frozen", "prototypes": RandomPrototypesConfig(num_prototypes=C)},
-        "frozen": {"joint": "frozen"},
-        "one_way": {"joint": "one_way"},
-        "joint": {"joint": "joint"},
-        "content_ids": {"joint": "joint", "tokenizer_inputs": "content"},
-        "graph_ids": {"joint": "joint", "tokenizer_inputs": "graph"},
-        "modularity": {"joint": "frozen", "prototypes": ModularityConfig(num_prototypes=C)},
-    }
-    return dataclasses.replace(config, seed=seed, **changes.get(arm, {}))
+MODES: dict[Arm, tuple[JointMode, TokenizerInputs]] = {
+    "content": ("off", "content"),
+    "none": ("off", "both"),
+    "random": ("frozen", "both"),
+    "frozen": ("frozen", "both"),
+    "one_way": ("one_way", "both"),
+    "joint": ("joint", "both"),
+    "content_ids": ("joint", "content"),
+    "graph_ids": ("joint", "graph"),
+    "modularity": ("frozen", "both"),
+}
+"""How far the contrast reaches, and what is tokenized."""
 
 
-def measure(arm: Arm, seed: int, recipe: str, config: RunConfig, mirror: Path | None, out: Path) -> None:
+def encoder_run(seed: int, recipe: str, config: RunConfig, mirror: Path | None, out: Path) -> Run:
+    """The run whose encoder and prototypes all arms of a seed share."""
+    return Run(
+        out / f"encoder-{seed}", load_recipe(recipe), dataclasses.replace(config, seed=seed), mirror=mirror
+    )
+
+
+def with_prototypes(arm: Arm, fitted: FittedEncoder, graph: CoEngagementGraph, seed: int) -> FittedEncoder:
+    """The shared encoder with the prototypes of an arm."""
+    items, C = fitted.embeddings.items, fitted.prototypes.num_prototypes
+    if arm == "random":
+        control = random_prototypes(len(items), C, items.shape[1], seed=seed)
+        return dataclasses.replace(fitted, head=None, prototypes=control)
+    if arm == "modularity":
+        free = fit_modularity(graph, items, ModularityConfig(num_prototypes=C), seed=seed)
+        return dataclasses.replace(fitted, head=None, prototypes=free)
+    return fitted
+
+
+def measure(arm: Arm, seed: int, run: Run, config: RunConfig, out: Path) -> None:
     """Fit one arm with one seed and keep each test user's metrics."""
     result = out / f"{arm}-{seed}.json"
     if result.is_file():
         return
     clock = time.monotonic()
-    settings = arm_config(arm, config, seed)
+    log, (graph, coengagement) = run.interactions, run.graphs
     folder = out / f"{arm}-{seed}"
-    shared = out / f"encoder-{seed}"
-    if isinstance(settings.prototypes, GraphHeadConfig) and not folder.exists() and shared.exists():
-        shutil.copytree(shared, folder)  # its stages are the same, so the run finds them done
-    run = Run(folder, load_recipe(recipe), settings, mirror=mirror)
-    log = run.interactions
-    recommender = settings.recommender
-    prototypes = embeddings = None
-    if arm == "content":
-        ids = run.content_tokenizer.semantic_ids
-        recommender = dataclasses.replace(recommender, feed="none")
-    else:
-        tokens = run.tokenizer
-        ids, prototypes, embeddings = tokens.semantic_ids, tokens.prototypes, tokens.embeddings
-        if arm == "none":
-            prototypes, recommender = None, dataclasses.replace(recommender, feed="none")
+    joint, inputs = MODES[arm]
+    fitted = None if arm == "content" else with_prototypes(arm, run.encoder, coengagement, seed)
+    tokens = fit_tokenizer(
+        log, graph, coengagement, fitted, config.tokenizer, config.tokenizer_fit, folder / "tokenizer", seed,
+        joint, inputs,
+    )  # fmt: skip
+    recommender, prototypes = config.recommender, tokens.prototypes
+    if arm in ("content", "none"):
+        prototypes, recommender = None, dataclasses.replace(recommender, feed="none")
+    ids = tokens.semantic_ids
     model, report = fit_g2rec(
-        log, ids, prototypes, embeddings, recommender, settings.recommender_fit, folder / "downstream", seed
+        log,
+        ids,
+        prototypes,
+        tokens.embeddings,
+        recommender,
+        config.recommender_fit,
+        folder / "recommender",
+        seed,
     )
-    model.to("cuda" if torch.cuda.is_available() and settings.recommender_fit.accelerator != "cpu" else "cpu")
+    model.to("cuda" if torch.cuda.is_available() and config.recommender_fit.accelerator != "cpu" else "cpu")
     ranks = rank_all(model, log.targets("test"), top_k=10)
     found: dict[str, Any] = {
         "arm": arm,
@@ -112,7 +137,7 @@ def measure(arm: Arm, seed: int, recipe: str, config: RunConfig, mirror: Path | 
             "ndcg": ranks.ndcg(masked=masked).tolist(),
         }
     write_json(result, found)
-    shutil.rmtree(folder / "downstream", ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def first_code_rate(ids: SemanticIds, log: Interactions) -> float:
@@ -128,7 +153,7 @@ def show(out: Path, ranking: str) -> None:
     files = sorted(out.glob("*-*.json"))
     rows = [read_json(file) for file in files]
     names = list(dict.fromkeys(row["arm"] for row in rows))
-    order: list[Any] = [*Arm.__args__]  # type: ignore[attr-defined]
+    order: list[Any] = [*Arm.__args__]
     names.sort(key=order.index)
     print(f"{ranking} ranking; {rows[0]['hardware']}; {rows[0]['date']}; means over seeds (least-most)")
     print(
@@ -186,20 +211,24 @@ def main() -> None:
     parser.add_argument("--mirror", type=Path | None, default=None, help="folder with the recipe's files")
     parser.add_argument("--arms", type=tuple[Arm, ...], default=ARMS, help="which arms")
     parser.add_argument("--seeds", type=tuple[int, ...], default=(0, 1, 2), help="which seeds")
+    parser.add_argument("--ids_only", type=bool, default=False, help="items are seen through their IDs alone")
     parser.add_argument("--encoder_only", type=bool, default=False, help="stop when the encoders are there")
     parser.add_class_arguments(RunConfig, as_group=False)
     found = parser.instantiate(parser.parse_args())
     fields = {field.name: getattr(found, field.name) for field in dataclasses.fields(RunConfig)}
     config = RunConfig(**fields)
+    if found.ids_only:
+        plain = dataclasses.replace(
+            config.recommender, use_item_ids=False, use_features=False, content_evidence=False,
+            dense_weight=0.0, ranking="generative",
+        )  # fmt: skip
+        config = dataclasses.replace(config, recommender=plain)
     found.out.mkdir(parents=True, exist_ok=True)
     for seed in found.seeds:
-        shared = found.out / f"encoder-{seed}"
-        if found.encoder_only:
-            settings = dataclasses.replace(config, seed=seed)
-            _ = Run(shared, load_recipe(found.recipe), settings, mirror=found.mirror).encoder
-            continue
-        for arm in found.arms:
-            measure(arm, seed, found.recipe, config, found.mirror, found.out)
+        run = encoder_run(seed, found.recipe, config, found.mirror, found.out)
+        _ = run.encoder
+        for arm in () if found.encoder_only else found.arms:
+            measure(arm, seed, run, config, found.out)
     if not found.encoder_only and any(found.out.glob("*-*.json")):
         show(found.out, config.recommender.ranking)
 
