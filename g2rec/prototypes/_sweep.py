@@ -136,10 +136,11 @@ def choose_prototypes(rows: Sequence[SweepRow]) -> SweepRow:
     one with the smallest C.
 
     Stability decides because it follows the truth where that is known: on four planted graphs (16 and 64
-    interests, noise .3 and .5; C from 4 to 128, gamma from 1 to 4) its rank correlation with the adjusted
-    mutual information to the planted interests was .91 to .95, that of modularity at gamma = 1 .63 to .76:
-    where 64 interests are planted it prefers about 16, its resolution limit (Fortunato and Barthelemy, PNAS
-    2007). The floor is there because one interest for all items is perfectly stable and says nothing.
+    interests, noise .3 and .5; C from 4 to 128, gamma from 1 to 4; scripts/bench_sweep.py) its rank
+    correlation with the adjusted mutual information to the planted interests was .92 to .96, that of
+    modularity at gamma = 1 was .63 to .76: where 64 interests are planted it prefers about 16, its resolution
+    limit (Fortunato and Barthelemy, PNAS 2007). The floor is there because one interest for all items is
+    perfectly stable and says nothing.
 
     Raises:
         ConfigError: If there is no row.
