@@ -17,9 +17,9 @@ With ``--ids_only true`` the recommender is a plain generator that sees items th
 item embeddings, no features, no dense head, so that what differs is what the IDs and the prefix carry.
 
 An arm and a seed is one process's work and is kept in the output folder, so several processes may share the
-work (``--arms``, ``--seeds``), and a run that is cut off goes on. The last run prints a table of what is
-there and one line of JSON. Differences are paired: a user's metric is averaged over the seeds, and the mean
-difference is bootstrapped over users.
+work (``--arms``, ``--seeds``; ``--tokens_only true`` first makes what needs no GPU), and what is cut off goes
+on. The last run prints a table of what is there and one line of JSON. Differences are paired: a user's
+metric is averaged over the seeds, and the mean difference is bootstrapped over users.
 """
 
 import dataclasses
@@ -28,17 +28,18 @@ import json
 import shutil
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 from jsonargparse import ArgumentParser
 
 from g2rec.artifacts import read_json, write_json
+from g2rec.encoders import NodeEmbeddings
 from g2rec.evaluation import paired_test
 from g2rec.graph import CoEngagementGraph
 from g2rec.interactions import Interactions
-from g2rec.prototypes import ModularityConfig, fit_modularity, random_prototypes
+from g2rec.prototypes import InterestPrototypes, ModularityConfig, fit_modularity, random_prototypes
 from g2rec.recipes import load_recipe
 from g2rec.tokenizers import SemanticIds
 from g2rec.training.encoder import FittedEncoder
@@ -90,34 +91,46 @@ def with_prototypes(arm: Arm, fitted: FittedEncoder, graph: CoEngagementGraph, s
     return fitted
 
 
+def tokens_of(
+    arm: Arm, seed: int, run: Run, config: RunConfig, out: Path
+) -> tuple[SemanticIds, InterestPrototypes | None, NodeEmbeddings | None]:
+    """The IDs of an arm, with its prototypes and embeddings; kept, so that a GPU need not wait for them."""
+    folder = out / f"{arm}-{seed}"
+    if not (folder / "semantic_ids").is_dir():
+        graph, coengagement = run.graphs
+        joint, inputs = MODES[arm]
+        fitted = None if arm == "content" else with_prototypes(arm, run.encoder, coengagement, seed)
+        made = fit_tokenizer(
+            run.interactions, graph, coengagement, fitted, config.tokenizer, config.tokenizer_fit,
+            folder / "tokenizer", seed, joint, inputs,
+        )  # fmt: skip
+        if made.prototypes is not None:
+            made.prototypes.save(folder / "prototypes")
+        if made.embeddings is not None and config.recommender.use_features:
+            made.embeddings.save(folder / "embeddings")
+        made.semantic_ids.save(folder / "semantic_ids")
+        shutil.rmtree(folder / "tokenizer", ignore_errors=True)
+    prototypes = embeddings = None
+    if (folder / "prototypes").is_dir():
+        prototypes = InterestPrototypes.load(folder / "prototypes")
+    if config.recommender.use_features and (folder / "embeddings").is_dir():
+        embeddings = NodeEmbeddings.load(folder / "embeddings")
+    return SemanticIds.load(folder / "semantic_ids"), prototypes, embeddings
+
+
 def measure(arm: Arm, seed: int, run: Run, config: RunConfig, out: Path) -> None:
     """Fit one arm with one seed and keep each test user's metrics."""
     result = out / f"{arm}-{seed}.json"
     if result.is_file():
         return
     clock = time.monotonic()
-    log, (graph, coengagement) = run.interactions, run.graphs
-    folder = out / f"{arm}-{seed}"
-    joint, inputs = MODES[arm]
-    fitted = None if arm == "content" else with_prototypes(arm, run.encoder, coengagement, seed)
-    tokens = fit_tokenizer(
-        log, graph, coengagement, fitted, config.tokenizer, config.tokenizer_fit, folder / "tokenizer", seed,
-        joint, inputs,
-    )  # fmt: skip
-    recommender, prototypes = config.recommender, tokens.prototypes
+    ids, prototypes, embeddings = tokens_of(arm, seed, run, config, out)
+    log, recommender = run.interactions, config.recommender
     if arm in ("content", "none"):
         prototypes, recommender = None, dataclasses.replace(recommender, feed="none")
-    ids = tokens.semantic_ids
-    model, report = fit_g2rec(
-        log,
-        ids,
-        prototypes,
-        tokens.embeddings,
-        recommender,
-        config.recommender_fit,
-        folder / "recommender",
-        seed,
-    )
+    path = out / f"{arm}-{seed}" / "recommender"
+    parts = (log, ids, prototypes, embeddings)
+    model, report = fit_g2rec(*parts, recommender, config.recommender_fit, path, seed)
     model.to("cuda" if torch.cuda.is_available() and config.recommender_fit.accelerator != "cpu" else "cpu")
     ranks = rank_all(model, log.targets("test"), top_k=10)
     found: dict[str, Any] = {
@@ -137,7 +150,7 @@ def measure(arm: Arm, seed: int, run: Run, config: RunConfig, out: Path) -> None
             "ndcg": ranks.ndcg(masked=masked).tolist(),
         }
     write_json(result, found)
-    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def first_code_rate(ids: SemanticIds, log: Interactions) -> float:
@@ -153,7 +166,7 @@ def show(out: Path, ranking: str) -> None:
     files = sorted(out.glob("*-*.json"))
     rows = [read_json(file) for file in files]
     names = list(dict.fromkeys(row["arm"] for row in rows))
-    order: list[Any] = [*Arm.__args__]
+    order: list[Any] = [*get_args(Arm)]
     names.sort(key=order.index)
     print(f"{ranking} ranking; {rows[0]['hardware']}; {rows[0]['date']}; means over seeds (least-most)")
     print(
@@ -204,7 +217,7 @@ def _cell(values: list[float]) -> str:
 
 def main() -> None:
     """Fit what is asked for and missing, then print."""
-    parser = ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("recipe", type=str, help="what data")
     parser.add_argument("--config", action="config")
     parser.add_argument("--out", type=Path, required=True, help="folder that keeps the results")
@@ -212,7 +225,7 @@ def main() -> None:
     parser.add_argument("--arms", type=tuple[Arm, ...], default=ARMS, help="which arms")
     parser.add_argument("--seeds", type=tuple[int, ...], default=(0, 1, 2), help="which seeds")
     parser.add_argument("--ids_only", type=bool, default=False, help="items are seen through their IDs alone")
-    parser.add_argument("--encoder_only", type=bool, default=False, help="stop when the encoders are there")
+    parser.add_argument("--tokens_only", type=bool, default=False, help="stop when the IDs are there")
     parser.add_class_arguments(RunConfig, as_group=False)
     found = parser.instantiate(parser.parse_args())
     fields = {field.name: getattr(found, field.name) for field in dataclasses.fields(RunConfig)}
@@ -226,10 +239,9 @@ def main() -> None:
     found.out.mkdir(parents=True, exist_ok=True)
     for seed in found.seeds:
         run = encoder_run(seed, found.recipe, config, found.mirror, found.out)
-        _ = run.encoder
-        for arm in () if found.encoder_only else found.arms:
-            measure(arm, seed, run, config, found.out)
-    if not found.encoder_only and any(found.out.glob("*-*.json")):
+        for arm in found.arms:
+            (tokens_of if found.tokens_only else measure)(arm, seed, run, config, found.out)
+    if not found.tokens_only and any(found.out.glob("*-*.json")):
         show(found.out, config.recommender.ranking)
 
 
