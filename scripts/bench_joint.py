@@ -11,7 +11,11 @@ Every arm trains the same recommender on semantic IDs of the same size; they dif
 - *one_way*: the contrast also moves the prototypes;
 - *joint*: and the encoder;
 - *content_ids*, *graph_ids*: *joint*, with IDs of the content or of the graph embeddings alone;
-- *modularity*: *frozen*, with the paper's free memberships.
+- *modularity*: *frozen*, with the paper's free memberships;
+- *neighbours*: no model at all, items by the cosine of their content to the last items (decay .6).
+
+Where the split has cold items (``--interactions.split temporal``), targets that no training event knew are
+shown apart.
 
 With ``--ids_only true`` the recommender is a plain generator that sees items through their IDs alone: no
 item embeddings, no features, no dense head, so that what differs is what the IDs and the prefix carry.
@@ -32,15 +36,17 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jsonargparse import ArgumentParser
 
 from g2rec.artifacts import read_json, write_json
 from g2rec.encoders import NodeEmbeddings
-from g2rec.evaluation import paired_test
+from g2rec.evaluation import TargetRanks, paired_test, target_rank
 from g2rec.graph import CoEngagementGraph
 from g2rec.interactions import Interactions
 from g2rec.prototypes import InterestPrototypes, ModularityConfig, fit_modularity, random_prototypes
 from g2rec.recipes import load_recipe
+from g2rec.recommenders import history_batch
 from g2rec.tokenizers import SemanticIds
 from g2rec.training.encoder import FittedEncoder
 from g2rec.training.g2rec import fit_g2rec
@@ -50,8 +56,9 @@ from g2rec.training.run_config import RunConfig
 from g2rec.training.tokenizer import JointMode, TokenizerInputs, fit_tokenizer
 
 Arm = Literal[
-    "content", "none", "random", "frozen", "one_way", "joint", "content_ids", "graph_ids", "modularity"
-]
+    "content", "none", "random", "frozen", "one_way", "joint", "content_ids", "graph_ids", "modularity",
+    "neighbours",
+]  # fmt: skip
 ARMS: tuple[Arm, ...] = ("content", "none", "random", "frozen", "joint")
 PAIRS = (
     ("joint", "content"), ("joint", "frozen"), ("frozen", "random"), ("joint", "random"), ("random", "none"),
@@ -124,6 +131,13 @@ def measure(arm: Arm, seed: int, run: Run, config: RunConfig, out: Path) -> None
     if result.is_file():
         return
     clock = time.monotonic()
+    found: dict[str, Any] = {"arm": arm, "seed": seed}
+    if arm == "neighbours":
+        ranks = neighbour_ranks(run.interactions)
+        write_json(
+            result, found | _metrics(ranks, run.interactions) | {"seconds": round(time.monotonic() - clock)}
+        )
+        return
     ids, prototypes, embeddings = tokens_of(arm, seed, run, config, out)
     log, recommender = run.interactions, config.recommender
     if arm in ("content", "none"):
@@ -132,15 +146,24 @@ def measure(arm: Arm, seed: int, run: Run, config: RunConfig, out: Path) -> None
     parts = (log, ids, prototypes, embeddings)
     model, report = fit_g2rec(*parts, recommender, config.recommender_fit, path, seed)
     model.to("cuda" if torch.cuda.is_available() and config.recommender_fit.accelerator != "cpu" else "cpu")
-    ranks = rank_all(model, log.targets("test"), top_k=10)
-    found: dict[str, Any] = {
-        "arm": arm,
-        "seed": seed,
+    ranks = rank_all(model, log.targets("test"), top_k=50)
+    found |= _metrics(ranks, log) | {
         "best_epoch": report.best_epoch,
         "validation": report.best_score,
         "first_code": first_code_rate(ids, log),
         "tokens": ids.report,
         "seconds": round(time.monotonic() - clock),
+    }
+    write_json(result, found)
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _metrics(ranks: TargetRanks, log: Interactions) -> dict[str, Any]:
+    """Each test user's metrics, which targets are cold, and where this was measured."""
+    events = np.bincount(log.train_events().item_index, minlength=log.num_items)
+    found: dict[str, Any] = {
+        "cold": np.flatnonzero(events[log.targets("test").target] == 0).tolist(),
+        "recall50": ranks.recall(50).tolist(),
         "hardware": hardware(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
@@ -149,8 +172,30 @@ def measure(arm: Arm, seed: int, run: Run, config: RunConfig, out: Path) -> None
             "recall": ranks.recall(masked=masked).tolist(),
             "ndcg": ranks.ndcg(masked=masked).tolist(),
         }
-    write_json(result, found)
-    shutil.rmtree(path, ignore_errors=True)
+    return found
+
+
+def neighbour_ranks(log: Interactions) -> TargetRanks:
+    """Where the targets stand by the cosine of their content to the last items of the history."""
+    targets = log.targets("test")
+    assert log.content is not None
+    unit = F.normalize(torch.from_numpy(np.array(log.content, dtype=np.float32)), dim=1)
+    parts: list[list[torch.Tensor]] = []
+    for start in range(0, len(targets.target), 512):
+        rows = np.arange(start, min(start + 512, len(targets.target)))
+        batch = history_batch(targets.indptr, targets.history, targets.user_index, rows)
+        place = torch.arange(batch.items.shape[1])
+        weight = 0.6 ** (batch.lengths.unsqueeze(1) - 1 - place).clamp_min(0) * (batch.items >= 0)
+        wanted = (unit[batch.items.clamp_min(0)] * weight.unsqueeze(-1)).sum(dim=1)
+        scores, seen = wanted @ unit.T, batch.seen(log.num_items)
+        target = torch.from_numpy(targets.target[rows].astype(np.int64))
+        inside = seen.gather(1, target.unsqueeze(1)).squeeze(1)
+        top = scores.topk(50, dim=1).indices
+        parts.append([*target_rank(scores, target), *target_rank(scores, target, seen), inside, target, top])
+    above, tied, masked_above, masked_tied, inside, target, top = (
+        torch.cat(column) for column in zip(*parts, strict=True)
+    )
+    return TargetRanks(above, tied, masked_above, masked_tied, inside, target, top, log.num_items)
 
 
 def first_code_rate(ids: SemanticIds, log: Interactions) -> float:
@@ -180,15 +225,22 @@ def show(out: Path, ranking: str) -> None:
         for kind in ("unmasked", "masked"):
             for metric in ("recall", "ndcg"):
                 cells[f"{kind} {metric}"] = [float(np.mean(row[kind][metric])) for row in mine]
-        usage = min(level["usage"] for row in mine for level in row["tokens"]["levels"])
-        first = float(np.mean([row["first_code"] for row in mine]))
-        before = float(np.mean([row["tokens"]["collision_rate_before"] for row in mine]))
-        print(
-            f"{name:12} {len(mine):5} "
-            + " ".join(f"{_cell(values):>20}" for values in cells.values())
-            + f" {first:10.4f} {usage:6.1%} {before:10.1%} {np.mean([r['seconds'] for r in mine]):8.0f}"
-        )
-        summary[name] = {**cells, "first_code": first, "usage": usage, "collisions_before": before}
+        line = f"{name:12} {len(mine):5} " + " ".join(f"{_cell(values):>20}" for values in cells.values())
+        summary[name] = {**cells, "seconds": float(np.mean([row["seconds"] for row in mine]))}
+        if name != "neighbours":
+            usage = min(level["usage"] for row in mine for level in row["tokens"]["levels"])
+            first = float(np.mean([row["first_code"] for row in mine]))
+            before = float(np.mean([row["tokens"]["collision_rate_before"] for row in mine]))
+            line += f" {first:10.4f} {usage:6.1%} {before:10.1%} {summary[name]['seconds']:8.0f}"
+            summary[name] |= {"first_code": first, "usage": usage, "collisions_before": before}
+        print(line)
+    for name in names:
+        mine = [row for row in rows if row["arm"] == name and row["cold"]]
+        if mine:
+            at10 = [float(np.mean(np.array(row["unmasked"]["recall"])[row["cold"]])) for row in mine]
+            at50 = [float(np.mean(np.array(row["recall50"])[row["cold"]])) for row in mine]
+            print(f"{name:12} {len(mine[0]['cold'])} cold targets: R@10 {_cell(at10)}, R@50 {_cell(at50)}")
+            summary[name] |= {"cold recall@10": at10, "cold recall@50": at50}
     tests = {}
     for ours, other in PAIRS:
         if ours in names and other in names:

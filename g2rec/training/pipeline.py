@@ -212,7 +212,8 @@ class Run:
     @cached_property
     def content_tokenizer(self) -> Tokenized:
         """Semantic IDs from content alone, for TIGER: no graph, no prototypes."""
-        return self._tokenize("content_tokenizer", self.config.tokenizer, ["interactions/interactions"])
+        settings = dataclasses.replace(self.config.tokenizer, start=None)  # an earlier one has other inputs
+        return self._tokenize("content_tokenizer", settings, ["interactions/interactions"])
 
     @cached_property
     def recommender(self) -> G2Rec:
