@@ -5,11 +5,12 @@ import errno
 import inspect
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import jsonargparse
 
@@ -23,6 +24,7 @@ def invoke(words: tuple[str, ...], function: str, arguments: list[str]) -> int:
     """Parse ``arguments`` for one command and call it; give the exit code."""
     logging.basicConfig(level=os.environ.get("G2REC_LOG", "WARNING"), format="%(message)s")
     signal.signal(signal.SIGTERM, _terminate)
+    settings: type | None = None
     try:
         module, name = function.split(":")
         call = getattr(import_module(f"g2rec.cli.{module}"), name)
@@ -40,7 +42,7 @@ def invoke(words: tuple[str, ...], function: str, arguments: list[str]) -> int:
     except G2RecError as error:
         return _refuse(str(error))
     except jsonargparse.ArgumentError as error:
-        return _refuse(_one_line(error))
+        return _refuse(_of_another_class(error, settings) or _one_line(error))
     except OSError as error:
         if error.errno not in (
             errno.ENOSPC,
@@ -67,14 +69,18 @@ def _refuse(message: str) -> int:
 
 def _parser(words: tuple[str, ...], call: Callable[..., None]) -> jsonargparse.ArgumentParser:
     """A parser of the function's arguments; a parameter ``settings`` spreads its fields at the top level."""
-    jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    settings = _settings_type(call)
+    # Otherwise jsonargparse gives --tokenizer.num_levels to the first class of the union that has it, whatever
+    # class a settings file or an earlier flag names.
+    unions = {} if settings is None else _unions(settings)
+    kinds: list[type | str] = [kind for members in unions.values() for kind in members]
+    jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True, subclasses_enabled=kinds)
     parser = jsonargparse.ArgumentParser(
         prog=f"g2rec {' '.join(words)}",
         description=inspect.getdoc(call),
         exit_on_error=False,
         allow_abbrev=False,
     )
-    settings = _settings_type(call)
     if settings is not None:
         parser.add_argument("--config", action="config", help="a YAML file of settings, or a preset's name")
         parser.add_class_arguments(settings, as_group=False)
@@ -86,15 +92,48 @@ def _settings_type(call: Callable[..., None]) -> type | None:
     return get_type_hints(call).get("settings")
 
 
+def _unions(settings: type) -> dict[str, list[type]]:
+    """Fields of settings that may be of several classes, with these."""
+    found = {}
+    for name, hint in get_type_hints(settings).items():
+        kinds = [kind for kind in get_args(hint) if dataclasses.is_dataclass(kind) and isinstance(kind, type)]
+        if len(kinds) > 1:
+            found[name] = kinds
+    return found
+
+
 def _keywords(call: Callable[..., None], values: Any) -> dict[str, Any]:
     # jsonargparse marks a name that its namespace uses itself, such as items, with a zero-width space
     given = {key.lstrip("\u200b"): value for key, value in vars(values).items() if key != "config"}
     settings = _settings_type(call)
     if settings is None:
         return given
-    names = {field.name for field in dataclasses.fields(settings)}
+    names = _names(settings)
     own = {name: given.pop(name) for name in names}
     return {**given, "settings": settings(**own)}
+
+
+def _of_another_class(error: jsonargparse.ArgumentError, settings: type | None) -> str | None:
+    """A sentence on a setting that the class in force has not, such as --tokenizer.rounds for an RQ-VAE."""
+    where = re.search(r'key "(\w+)"', str(error))
+    what = re.search(r"class_path '(?:\w+\.)*(\w+)':\s+Option '(\w+)' is not accepted", str(error))
+    if settings is None or where is None or what is None:
+        return None
+    field, (kind, option) = where[1], what.groups()
+    if option == "class_path":
+        return f"expected only init_args beside class_path in {field}, got more; move them into init_args"
+    fields = {other.__name__: _names(other) for other in _unions(settings).get(field, [])}
+    if kind not in fields:
+        return None
+    having = [other for other, names in fields.items() if option in names]
+    head = f"expected a setting of {kind} for {field}, got {option}"
+    if having:
+        return f"{head}, one of {having[0]}; name that class first, --{field} {having[0]}"
+    return f"{head}; its settings are {', '.join(fields[kind])}"
+
+
+def _names(kind: Any) -> list[str]:
+    return [field.name for field in dataclasses.fields(kind)]
 
 
 def _one_line(error: jsonargparse.ArgumentError) -> str:

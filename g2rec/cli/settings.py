@@ -58,9 +58,11 @@ def check_settings_files(arguments: list[str], settings: type, others: Collectio
         if not path.is_file():
             continue  # the parser says so
         try:
-            held = yaml.safe_load(path.read_text()) or {}
+            held = yaml.safe_load(path.read_text())
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path} is not valid YAML ({error}); mend it") from None
+        if held is None:
+            raise ConfigError(f"expected settings in {path}, got none; leave out --config {path}")
         if not isinstance(held, dict):
             raise ConfigError(
                 f"expected settings by name in {path}, got a {type(held).__name__}; see --print_config"
