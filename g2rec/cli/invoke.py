@@ -70,8 +70,8 @@ def _refuse(message: str) -> int:
 def _parser(words: tuple[str, ...], call: Callable[..., None]) -> jsonargparse.ArgumentParser:
     """A parser of the function's arguments; a parameter ``settings`` spreads its fields at the top level."""
     settings = _settings_type(call)
-    # Otherwise jsonargparse gives --tokenizer.num_levels to the first class of the union that has it, whatever
-    # class a settings file or an earlier flag names.
+    # Otherwise jsonargparse gives --tokenizer.num_levels to the first class of the union that has it,
+    # whatever class a settings file or an earlier flag names.
     unions = {} if settings is None else _unions(settings)
     kinds: list[type | str] = [kind for members in unions.values() for kind in members]
     jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True, subclasses_enabled=kinds)
