@@ -105,7 +105,7 @@ class PrototypeHead(nn.Module):
             embeddings: Of items.
             seed: Of the spherical k-means.
             labels: Communities of the items, numbered by falling size; the centres of the C largest are
-                taken. Where there are fewer, k-means splits the items of the largest for the rest.
+                taken. Where there are fewer, the rest start at centres of k-means on all items.
         """
         C = self.config.num_prototypes
         if labels is None:

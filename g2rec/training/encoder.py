@@ -244,8 +244,9 @@ class EncoderModule(L.LightningModule):
             learns = 2 * self.current_epoch < self.start_epoch + self.fit_config.epochs
             if self.communities is not None and learns:
                 label = self.communities[batch.positives]
-                label = label.masked_fill(label >= config.num_prototypes, -100)  # what cross_entropy ignores
-                loss = loss + F.cross_entropy(self.head.logits(items), label)
+                inside = label < config.num_prototypes
+                if inside.any():  # the mean over no row would be nan
+                    loss = loss + F.cross_entropy(self.head.logits(items[inside]), label[inside])
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=1)
         return loss
 

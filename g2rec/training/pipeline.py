@@ -156,6 +156,9 @@ class Run:
             modularity_weight=0.0, balance_weight=0.0
         )  # fmt: skip
 
+        if isinstance(config.prototypes, RandomPrototypesConfig):
+            config.prototypes.check()  # before the encoder is trained; the others check themselves
+
         def make() -> FittedEncoder:
             graph, coengagement = self.graphs
             fitted = fit_encoder(
@@ -170,12 +173,13 @@ class Run:
                 config.links,
             )
             if isinstance(config.prototypes, ModularityConfig):
+                on_gpu = config.encoder_fit.accelerator != "cpu" and torch.cuda.is_available()
                 free = fit_modularity(
-                    coengagement, np.asarray(fitted.embeddings.items), config.prototypes, seed=config.seed
-                )
+                    coengagement, np.asarray(fitted.embeddings.items), config.prototypes, seed=config.seed,
+                    device="cuda" if on_gpu else "cpu",
+                )  # fmt: skip
                 fitted = dataclasses.replace(fitted, head=None, prototypes=free)
             elif isinstance(config.prototypes, RandomPrototypesConfig):
-                config.prototypes.check()
                 items = fitted.embeddings.items
                 control = random_prototypes(
                     len(items), config.prototypes.num_prototypes, items.shape[1],

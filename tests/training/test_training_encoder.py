@@ -1,12 +1,16 @@
+import dataclasses
+
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
+from sklearn.metrics import adjusted_mutual_info_score
 
 from g2rec.encoders import DroppedItems, LightGCNConfig
 from g2rec.errors import ConfigError
 from g2rec.graph import build_coengagement, build_graph
 from g2rec.interactions import Interactions
-from g2rec.prototypes import GraphHeadConfig
+from g2rec.prototypes import GraphHeadConfig, community_partition
 from g2rec.sampling import NeighborSampler
 from g2rec.training import FitConfig
 from g2rec.training.encoder import EncoderModule, LinkConfig, encoder_loader, fit_encoder
@@ -93,3 +97,141 @@ def test_a_batch_does_not_see_its_own_edges(log):
 def test_bad_fanouts(log, tmp_path):
     with pytest.raises(ConfigError, match="fanouts needs one number per layer, 2, got 1"):
         fitted(log, tmp_path, fanouts=(3,))
+
+
+AUDIENCES = 4
+EACH = 12
+
+
+@pytest.fixture(scope="module")
+def planted():
+    """Four audiences, of 30, 24, 18 and 12 users, with twelve items each; one event in eight lies outside."""
+    rng = np.random.default_rng(0)
+    audience = np.repeat(np.arange(AUDIENCES), [30, 24, 18, 12])
+    user = np.repeat(np.arange(len(audience)), 8).astype(np.int32)
+    mine = np.concatenate([rng.permutation(EACH)[:8] + EACH * a for a in audience])
+    item = np.where(rng.random(len(user)) < 1 / 8, rng.integers(0, AUDIENCES * EACH, len(user)), mine)
+    names = [f"i{i}" for i in range(AUDIENCES * EACH)]
+    return Interactions(
+        user_index=user,
+        item_index=item.astype(np.int32),
+        time=np.tile(np.arange(8), len(audience)).astype(np.int64),
+        part=np.zeros(len(user), np.uint8),
+        user_ids=pa.array([str(u) for u in range(len(audience))]),
+        items=pa.table({"item_id": names, "title": names}),
+        content=None,
+    )
+
+
+def from_communities(log, folder, num_prototypes=AUDIENCES, **head):
+    return fit_encoder(
+        log,
+        build_graph(log),
+        build_coengagement(log),
+        LightGCNConfig(embedding_dim=16),
+        GraphHeadConfig(num_prototypes=num_prototypes, nonzeros=2, start="communities", **head),
+        FitConfig(epochs=6, batch_size=128, learning_rate=0.02, accelerator="cpu"),
+        folder,
+        0,
+        LinkConfig(num_edges=64, num_negatives=16, num_in_batch=32, warmup_epochs=2),
+    )
+
+
+def test_the_head_starts_from_the_communities_and_keeps_them(planted, tmp_path):
+    fitted = from_communities(planted, tmp_path)
+    communities = community_partition(build_coengagement(planted))
+    found = fitted.prototypes.dominant()
+    assert adjusted_mutual_info_score(communities, found) > 0.9
+    # Not merely the same groups: community c, by size, is prototype c.
+    assert (found == communities).mean() > 0.9
+
+
+def test_communities_beyond_the_prototypes_are_no_labels(planted, tmp_path):
+    communities = community_partition(build_coengagement(planted))
+    fitted = from_communities(planted, tmp_path, num_prototypes=3)
+    inside = communities < 3
+    assert 0 < inside.sum() < len(inside)
+    assert np.isfinite(fitted.prototypes.vectors).all()
+    assert (fitted.prototypes.dominant()[inside] == communities[inside]).mean() > 0.9
+
+
+def test_a_batch_without_any_label_has_a_finite_loss(planted, monkeypatch):
+    """As the last batch of an epoch, of few events, may be where most communities have no prototype."""
+    graph, coengagement = build_graph(planted), build_coengagement(planted)
+    labels = np.full(planted.num_items, 7, np.int32)
+    labels[0] = 0
+    link, fit_config = LinkConfig(num_edges=8, num_negatives=4, warmup_epochs=0), FitConfig(epochs=4)
+    torch.manual_seed(0)
+    encoder = LightGCNConfig(embedding_dim=8).build(graph.num_users, graph.num_items)
+    head = GraphHeadConfig(num_prototypes=2, nonzeros=2, start="communities").build(8)
+    monkeypatch.setattr(EncoderModule, "log", lambda *values, **options: None)
+    links = EventLinks(planted, coengagement, seed=0)
+    sampler = NeighborSampler(graph, seed=0)
+    users, rows = graph.num_users, len(links)
+    loader = encoder_loader(links, sampler, users, link, 1, has_content=False, seed=0, num_rows=rows)
+    losses = {}
+    for batch in loader:
+        item = int(batch.positives)
+        if labels[item] in losses:
+            continue
+        plain, taught = (
+            EncoderModule(encoder, head, graph, None, link, fit_config, 0, communities=known)
+            .training_step(batch, 0).item()
+            for known in (None, labels)
+        )  # fmt: skip
+        losses[labels[item]] = (plain, taught)
+        if len(losses) == 2:
+            break
+    assert losses[7][0] == losses[7][1]  # no label, no loss from it
+    assert np.isfinite(losses[0]).all() and losses[0][1] > losses[0][0]
+
+
+@pytest.mark.parametrize("done", [2, 3, 5])
+def test_a_resumed_fit_from_communities_is_the_whole_one(planted, tmp_path, monkeypatch, done):
+    """Cut off as the prototypes start, while they learn the communities, and after that."""
+    whole = from_communities(planted, tmp_path / "whole")
+
+    def cut(module):
+        if module.current_epoch == done:
+            raise RuntimeError("cut off")
+        start(module)
+
+    start = EncoderModule.on_train_epoch_start
+    monkeypatch.setattr(EncoderModule, "on_train_epoch_start", cut)
+    with pytest.raises(RuntimeError, match="cut off"):
+        from_communities(planted, tmp_path / "cut")
+    monkeypatch.undo()
+    resumed = from_communities(planted, tmp_path / "cut")
+    np.testing.assert_array_equal(resumed.prototypes.vectors, whole.prototypes.vectors)
+    np.testing.assert_array_equal(resumed.prototypes.indices, whole.prototypes.indices)
+    np.testing.assert_array_equal(resumed.embeddings.items, whole.embeddings.items)
+
+
+def test_the_entropys_weight_makes_memberships_softer(planted, tmp_path):
+    soft, hard = (
+        from_communities(planted, tmp_path / name, entropy_weight=weight).prototypes.softness()
+        for name, weight in (("soft", 2.0), ("hard", -2.0))
+    )
+    assert soft > hard + 0.05
+
+
+def test_an_item_that_comes_after_the_fit_gets_the_prototype_of_its_audience(planted, tmp_path):
+    """Two items of each audience have no event in training; later, with events, their neighbours tell."""
+    new = np.arange(AUDIENCES * EACH) % EACH < 2
+    early = ~new[planted.item_index]
+    before = dataclasses.replace(
+        planted,
+        user_index=planted.user_index[early],
+        item_index=planted.item_index[early],
+        time=planted.time[early],
+        part=planted.part[early],
+    )
+    fitted = from_communities(before, tmp_path)
+    assert not fitted.encoder.features.item.weight[torch.from_numpy(new)].any()
+    known = fitted.prototypes.dominant()
+    audience = np.arange(AUDIENCES * EACH) // EACH
+    mode = np.array([np.bincount(known[(audience == a) & ~new]).argmax() for a in range(AUDIENCES)])
+    assert len(set(mode)) == AUDIENCES
+    later = fitted.encoder.embed_items(build_graph(planted))
+    found = fitted.head.export(later).dominant()[new]
+    assert (found == mode[audience[new]]).mean() >= 7 / 8
