@@ -6,11 +6,11 @@
 *quality*: on each recipe's co-engagement graph at gamma = 1, free memberships started from Leiden's labels,
 from these with a fifth of them drawn anew, from spherical k-means on a spectral embedding of the graph (64
 largest singular vectors of the normalised adjacency), and from random labels; by full passes and by batches.
-Q is shown at the start, after training, and after hardening, where networkx computes it too. The graph head is
-trained with its encoder, from communities, without usage balance. Means over seeds (least-most).
+Q is shown at the start, after training, and after hardening, where networkx computes it too. The graph head
+is trained with its encoder, from communities, without usage balance. Means over seeds (least-most).
 
-*cost*: seconds of a full pass on random planted graphs of average degree 40, the median of five passes, against
-edges and against C, with the slope of log time on log edges.
+*cost*: seconds of a full pass on random planted graphs of average degree 40, the median of five passes,
+against edges and against C, with the slope of log time on log edges.
 """
 
 import dataclasses
@@ -96,8 +96,9 @@ def quality(recipe_name: str, mirror: Path | None, C: int, seeds: tuple[int, ...
         )
         found = modularity(labels, graph)
         assert abs(found - independent) < 1e-6, "ours and networkx's modularity differ"
-        row = {"recipe": recipe_name, "method": method, "seed": seed, "start": start, "after": after,
-               "hardened": found, "used": len(np.unique(labels)), "seconds": time.process_time() - clock}  # fmt: skip
+        row: dict[str, Any] = {"recipe": recipe_name, "method": method, "seed": seed, "start": start}
+        row |= {"after": after, "hardened": found, "used": len(np.unique(labels))}
+        row["seconds"] = time.process_time() - clock
         rows.append(row)
 
     network = to_networkx(graph)
@@ -211,9 +212,8 @@ def main(
         for recipe in recipes:
             rows = quality(recipe, mirror, num_prototypes, seeds, graph_head)
             best = max(np.mean([row["hardened"] for row in rows if row["method"].startswith("Leiden")]), 1e-9)
-            print(
-                f"{'':32} {'Q at start':>20} {'after':>20} {'hardened':>20} {'/ Leiden':>8} {'used':>5} {'CPU s':>6}"
-            )
+            columns = f"{'Q at start':>20} {'after':>20} {'hardened':>20}"
+            print(f"{'':36} {columns} {'/ Leiden':>8} {'used':>5} {'CPU s':>6}")
             for method in dict.fromkeys(row["method"] for row in rows):
                 mine = [row for row in rows if row["method"] == method]
                 cells = " ".join(f"{_cell(mine, name):>20}" for name in ("start", "after", "hardened"))
