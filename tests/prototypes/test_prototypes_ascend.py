@@ -47,7 +47,7 @@ def test_a_step_by_hand() -> None:
     found, moved, largest = ascend_rows(
         graph.indptr, graph.indices, graph.weights, graph.strength(), indices, weights, null, 2.0, 0.1
     )
-    # Item 1: its neighbours hold (1/4 + 3/4 * .1, 0, 3/4 * .9): gains (-.175, -.3, .475). Of equal weights the
+    # Item 1: its neighbours hold (1/4 + 3/4 * .1, 0, 3/4 * .9): gains -.175, -.3, .475. Of equal weights the
     # first is the weakest, so 2 replaces 0.
     assert found[1].tolist() == [2, 1]
     logits = 0.8 * np.log([0.5, 0.5]) + 2 * np.array([0.475, -0.3])
