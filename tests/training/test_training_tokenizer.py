@@ -209,3 +209,99 @@ def test_more_items_than_ids_is_refused_before_training(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="1 levels of 16 codes make 16 IDs, the catalogue has 60 items"):
         fit_tokenizer(interactions(), None, None, None, small, SHORT, tmp_path, 0)
     assert not any(tmp_path.iterdir())
+
+
+def changed(found: FittedEncoder, **parts: Any) -> FittedEncoder:
+    return dataclasses.replace(found, **parts)
+
+
+KINDS = [TOKENS, RQKMeansConfig(num_levels=2, codebook_size=16)]
+
+
+def test_off_leaves_the_contrast_out(tmp_path: Path) -> None:
+    log = interactions()
+    graph, coengagement = graphs(log)
+    found = fitted_encoder(log, graph)
+    control = random_prototypes(ITEMS, 6, DIM, nonzeros=3, seed=5)
+    plain, other = (
+        fit_tokenizer(log, graph, coengagement, start, TOKENS, SHORT, tmp_path / name, 0, "off")
+        for name, start in (("found", found), ("control", changed(found, prototypes=control)))
+    )
+    assert np.array_equal(plain.semantic_ids.codes, other.semantic_ids.codes)
+    for name, value in plain.tokenizer.state_dict().items():
+        assert torch.equal(other.tokenizer.state_dict()[name], value), name
+    # What was fitted before is handed over as it is, for the recommender's prefix.
+    assert plain.prototypes is found.prototypes
+    assert other.prototypes is control
+    assert plain.embeddings is found.embeddings
+    seen = fit_tokenizer(log, graph, coengagement, found, TOKENS, SHORT, tmp_path / "seen", 0, "frozen")
+    assert not torch.equal(seen.tokenizer.level_codebooks(), plain.tokenizer.level_codebooks())
+
+
+def test_off_builds_no_interests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = interactions()
+    graph, coengagement = graphs(log)
+    made: list[TokenizerModule] = []
+    begin = TokenizerModule.__init__
+
+    def watch(self: TokenizerModule, *values: Any, **options: Any) -> None:
+        begin(self, *values, **options)
+        made.append(self)
+
+    monkeypatch.setattr(TokenizerModule, "__init__", watch)
+    fit_tokenizer(log, graph, coengagement, fitted_encoder(log, graph), TOKENS, SHORT, tmp_path, 0, "off")
+    assert made[0].interests is None
+    assert made[0].contrast is None
+    assert made[0].encoder is None
+
+
+@pytest.mark.parametrize("tokens", KINDS)
+@pytest.mark.parametrize(("inputs", "block"), [("content", {"content": 5}), ("graph", {"embedding": DIM})])
+def test_only_the_named_inputs_are_tokenized(tmp_path: Path, tokens: Any, inputs: Any, block: dict) -> None:
+    log = interactions()
+    graph, coengagement = graphs(log)
+    found = fitted_encoder(log, graph)
+    rng = np.random.default_rng(1)
+    embeddings = dataclasses.replace(
+        found.embeddings, items=rng.normal(size=found.embeddings.items.shape).astype(np.float32)
+    )
+    other_graph = log, changed(found, embeddings=embeddings)
+    other_content = dataclasses.replace(log, content=rng.normal(size=(ITEMS, 5)).astype(np.float32)), found
+
+    def codes(name: str, log: Interactions, start: FittedEncoder) -> np.ndarray[Any, Any]:
+        fitted = fit_tokenizer(
+            log, graph, coengagement, start, tokens, SHORT, tmp_path / name, 0, "off", inputs
+        )
+        assert fitted.tokenizer.blocks == block
+        assert fitted.embeddings is start.embeddings
+        codes: np.ndarray[Any, Any] = fitted.semantic_ids.codes
+        return codes
+
+    first = codes("first", log, found)
+    ignored, seen = (other_graph, other_content) if inputs == "content" else (other_content, other_graph)
+    assert np.array_equal(codes("ignored", *ignored), first)
+    assert not np.array_equal(codes("seen", *seen), first)
+
+
+def test_content_tokens_still_learn_from_the_graph(tmp_path: Path) -> None:
+    """Other inputs are one thing, the contrast another: joint training goes on, prototypes move."""
+    log = interactions()
+    graph, coengagement = graphs(log)
+    found = fitted_encoder(log, graph)
+    fitted = fit_tokenizer(
+        log, graph, coengagement, found, TOKENS, SHORT, tmp_path / "joint", 0, "joint", "content"
+    )
+    assert fitted.tokenizer.blocks == {"content": 5}
+    assert fitted.prototypes is not None
+    assert not np.allclose(fitted.prototypes.vectors, found.prototypes.vectors, atol=1e-7)
+
+
+@pytest.mark.parametrize("tokens", KINDS)
+def test_inputs_that_there_are_not(tmp_path: Path, tokens: Any) -> None:
+    log = interactions(content=False)
+    graph, coengagement = graphs(log)
+    found = fitted_encoder(log, graph)
+    with pytest.raises(ConfigError, match="got neither"):
+        fit_tokenizer(log, graph, coengagement, found, tokens, SHORT, tmp_path, 0, "off", "content")
+    with pytest.raises(ConfigError, match="got neither"):
+        fit_tokenizer(interactions(), None, None, None, tokens, SHORT, tmp_path, 0, "off", "graph")
