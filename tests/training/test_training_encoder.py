@@ -10,7 +10,7 @@ from g2rec.encoders import DroppedItems, LightGCNConfig
 from g2rec.errors import ConfigError
 from g2rec.graph import build_coengagement, build_graph
 from g2rec.interactions import Interactions
-from g2rec.prototypes import GraphHeadConfig, community_partition
+from g2rec.prototypes import GraphHeadConfig, PrototypeHead, community_partition
 from g2rec.sampling import NeighborSampler
 from g2rec.training import FitConfig
 from g2rec.training.encoder import EncoderModule, LinkConfig, encoder_loader, fit_encoder
@@ -144,6 +144,24 @@ def test_the_head_starts_from_the_communities_and_keeps_them(planted, tmp_path):
     assert adjusted_mutual_info_score(communities, found) > 0.9
     # Not merely the same groups: community c, by size, is prototype c.
     assert (found == communities).mean() > 0.9
+
+
+def test_the_start_is_told_the_communities_of_the_items_with_events(planted, tmp_path, monkeypatch):
+    told = []
+    start = PrototypeHead.start
+
+    def watch(head, items, seed, labels=None):
+        start(head, items, seed, labels)
+        told.append((len(items), labels.numpy()))
+
+    monkeypatch.setattr(PrototypeHead, "start", watch)
+    part = np.where(planted.item_index == 0, 1, 0).astype(np.uint8)  # item 0 has none in training
+    log = dataclasses.replace(planted, part=part)
+    from_communities(log, tmp_path)
+    [(num_items, labels)] = told
+    assert num_items == planted.num_items - 1
+    expected = community_partition(build_coengagement(log))[1:]
+    assert adjusted_mutual_info_score(expected, labels) > 0.99
 
 
 def test_communities_beyond_the_prototypes_are_no_labels(planted, tmp_path):
