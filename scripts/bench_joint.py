@@ -40,6 +40,7 @@ import torch.nn.functional as F
 from jsonargparse import ArgumentParser
 
 from g2rec.artifacts import read_json, write_json
+from g2rec.bundle import item_labels
 from g2rec.encoders import NodeEmbeddings
 from g2rec.evaluation import TargetRanks, paired_test, target_rank
 from g2rec.graph import CoEngagementGraph
@@ -47,7 +48,7 @@ from g2rec.interactions import Interactions
 from g2rec.prototypes import InterestPrototypes, ModularityConfig, fit_modularity, random_prototypes
 from g2rec.recipes import load_recipe
 from g2rec.recommenders import history_batch
-from g2rec.tokenizers import SemanticIds
+from g2rec.tokenizers import SemanticIds, category_agreement
 from g2rec.training.encoder import FittedEncoder
 from g2rec.training.g2rec import fit_g2rec
 from g2rec.training.pipeline import Run, hardware
@@ -206,6 +207,22 @@ def first_code_rate(ids: SemanticIds, log: Interactions) -> float:
     return float((ids.codes[last, 0] == ids.codes[targets.target[has], 0]).mean())
 
 
+def show_tokens(arm: Arm, seed: int, ids: SemanticIds, log: Interactions) -> None:
+    """One line of an arm's IDs: use, collisions, how well first codes agree with neighbours and labels."""
+    report = ids.report
+    words = [
+        f"{arm} {seed}: usage " + " ".join(f"{level['usage']:.3f}" for level in report["levels"]),
+        f"collisions {report['collision_rate_before']:.3f} before and {report['collision_rate']:.3f} after",
+        f"next item shares the first code {first_code_rate(ids, log):.4f}",
+    ]
+    labels = item_labels(log.items)
+    if labels is not None:
+        depths = category_agreement(ids.codes, labels.index)
+        agreement = " ".join(f"{row['nmi']:.3f}/{row['ami']:.3f}" for row in depths)
+        words.append(f"NMI/AMI of prefixes with {labels.source} {agreement}")
+    print(", ".join(words), flush=True)
+
+
 def show(out: Path, ranking: str) -> None:
     """Print what is known: means over seeds, and paired differences."""
     files = sorted(out.glob("*-*.json"))
@@ -292,7 +309,10 @@ def main() -> None:
     for seed in found.seeds:
         run = encoder_run(seed, found.recipe, config, found.mirror, found.out)
         for arm in found.arms:
-            (tokens_of if found.tokens_only else measure)(arm, seed, run, config, found.out)
+            if found.tokens_only:
+                show_tokens(arm, seed, tokens_of(arm, seed, run, config, found.out)[0], run.interactions)
+            else:
+                measure(arm, seed, run, config, found.out)
     if not found.tokens_only and any(found.out.glob("*-*.json")):
         show(found.out, config.recommender.ranking)
 
