@@ -9,7 +9,7 @@ largest singular vectors of the normalised adjacency), and from random labels; b
 Q is shown at the start, after training, and after hardening, where networkx computes it too. The graph head
 is trained with its encoder, from communities, without usage balance. Means over seeds (least-most).
 
-*cost*: seconds of a full pass on random planted graphs of average degree 40, the median of five passes,
+*cost*: seconds of a full pass on random planted graphs of average degree 40, median of three,
 against edges and against C, with the slope of log time on log edges.
 """
 
@@ -53,7 +53,6 @@ from g2rec.training.pipeline import hardware
 Array = np.ndarray[Any, Any]
 HEAD = GraphHeadConfig(start="communities", balance_weight=0.0, modularity_weight=10.0)
 HEAD_LINKS = LinkConfig(num_edges=2048)
-FORMS = (("full", None), ("batches", 2048))
 HEAD_FIT = FitConfig(epochs=12, batch_size=2048, learning_rate=5e-3)
 
 
@@ -78,7 +77,9 @@ def spectral_labels(graph: CoEngagementGraph, num_clusters: int, seed: int) -> A
     return np.asarray((torch.nn.functional.normalize(points, dim=1) @ centres.T).argmax(dim=1).numpy())
 
 
-def quality(recipe_name: str, mirror: Path | None, C: int, seeds: tuple[int, ...], head: bool) -> list[Any]:
+def quality(
+    recipe_name: str, mirror: Path | None, C: int, seeds: tuple[int, ...], head: bool, batches: bool
+) -> list[Any]:
     """Rows of one recipe."""
     recipe = load_recipe(recipe_name)
     config = InteractionsConfig(ties="file_order") if recipe_name.startswith("amazon") else None
@@ -87,6 +88,7 @@ def quality(recipe_name: str, mirror: Path | None, C: int, seeds: tuple[int, ...
     print(f"{recipe_name}: {graph.num_items:,} items, {graph.num_edges:,} directed edges", flush=True)
     rows: list[dict[str, Any]] = []
     nothing = np.zeros((graph.num_items, 1), np.float32)
+    forms = (("full", None), ("batches", 2048))[: 1 + batches]
 
     def note(
         method: str, seed: int, start: float | None, after: float | None, labels: Array, clock: float
@@ -118,7 +120,7 @@ def quality(recipe_name: str, mirror: Path | None, C: int, seeds: tuple[int, ...
         }
         for name, labels in starts.items():
             labels = labels.astype(np.int32)
-            for form, batch in FORMS:
+            for form, batch in forms:
                 clock = time.process_time()
                 settings = ModularityConfig(num_prototypes=C, batch_items=batch)
                 free = fit_modularity(graph, nothing, settings, seed=seed, start=labels)
@@ -162,7 +164,7 @@ def planted(num_edges: int, seed: int) -> CoEngagementGraph:
 
 
 def cost(edges: int, C: int, device: str) -> dict[str, Any]:
-    """Seconds of a pass: the difference of fits of six passes and of one, over five; median of five such."""
+    """Seconds of a pass: half the difference of fits of three passes and of one; median of three such."""
     graph = planted(edges, 0)
     label = np.random.default_rng(0).integers(0, C, graph.num_items).astype(np.int32)
     nothing = np.zeros((graph.num_items, 1), np.float32)
@@ -174,7 +176,7 @@ def cost(edges: int, C: int, device: str) -> dict[str, Any]:
         return time.perf_counter() - clock
 
     seconds(1)  # compiles, warms up
-    passes = [(seconds(6) - seconds(1)) / 5 for _ in range(5)]
+    passes = [(seconds(3) - seconds(1)) / 2 for _ in range(3)]
     return {"edges": graph.num_edges, "C": C, "seconds": float(np.median(passes)), "device": device}
 
 
@@ -185,6 +187,7 @@ def main(
     num_prototypes: int = 64,
     seeds: tuple[int, ...] = (0, 1, 2),
     graph_head: bool = True,
+    batches: bool = True,
     edges: tuple[float, ...] = (1e6, 1e7, 1e8),
     prototypes: tuple[int, ...] = (16, 64, 256, 1024),
     device: str = "cpu",
@@ -198,6 +201,7 @@ def main(
         num_prototypes: C of the quality part.
         seeds: Of the quality part.
         graph_head: Whether to train the graph head too.
+        batches: Whether to fit by batches too.
         edges: Directed edges of the cost part.
         prototypes: C of the cost part, at the smallest graph.
         device: Of the cost part.
@@ -210,7 +214,7 @@ def main(
     if "quality" in parts:
         result["quality"] = []
         for recipe in recipes:
-            rows = quality(recipe, mirror, num_prototypes, seeds, graph_head)
+            rows = quality(recipe, mirror, num_prototypes, seeds, graph_head, batches)
             best = max(np.mean([row["hardened"] for row in rows if row["method"].startswith("Leiden")]), 1e-9)
             columns = f"{'Q at start':>20} {'after':>20} {'hardened':>20}"
             print(f"{'':36} {columns} {'/ Leiden':>8} {'used':>5} {'CPU s':>6}")
