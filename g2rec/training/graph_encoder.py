@@ -71,6 +71,10 @@ def fit_graph_encoder(
     link_config = link_config or LinkConfig(num_threads=2)
     link_config.check(encoder_config.num_layers)
     fit_config.check()
+    if head_config.start != "kmeans":
+        raise ConfigError(
+            f"on a graph alone prototypes start from k-means, got start={head_config.start}; set start=kmeans"
+        )
     features = None
     if content is not None:
         if len(content) != graph.num_items:

@@ -156,8 +156,7 @@ class Run:
             modularity_weight=0.0, balance_weight=0.0
         )  # fmt: skip
 
-        if isinstance(config.prototypes, RandomPrototypesConfig):
-            config.prototypes.check()  # before the encoder is trained; the others check themselves
+        config.prototypes.check()  # before the encoder is trained
 
         def make() -> FittedEncoder:
             graph, coengagement = self.graphs
