@@ -187,6 +187,10 @@ class G2Rec(Recommender):
         self.register_buffer("codes", torch.from_numpy(codes.astype(np.int64)))
         self.register_buffer("fusion_weight", torch.tensor(0.5))
         self.trie = PrefixTrie(codes)
+        self.known_items: Tensor | None
+        self.known_column: Tensor
+        self.register_buffer("known_items", None, persistent=False)
+        self.register_buffer("known_column", torch.arange(self.num_items), persistent=False)
         uses_content = config.use_features or (config.content_evidence and config.dense_weight > 0)
         self.register_buffer("graph", _unit(graph) if config.use_features else None)
         self.register_buffer("content", _unit(content) if uses_content else None)
@@ -232,6 +236,20 @@ class G2Rec(Recommender):
         """Only the dense head scores every item; the others search."""
         ranking: str = self.config.ranking
         return ranking == "dense"
+
+    @torch.no_grad()
+    def train_on(self, known: Bool[Tensor, " I"]) -> None:
+        """Leave the items that no training event knows out of the dense loss, and without an item embedding.
+
+        As negatives they would be pushed down in every step, for no reason but that they are new; so they
+        are ranked by their codes, features and content.
+        """
+        if bool(known.all()):
+            return
+        self.known_items = torch.nonzero(known).flatten().to(self.device)
+        self.known_column = (known.long().cumsum(0) - 1).to(self.device)
+        if self.item_embedding is not None:
+            self.item_embedding.weight[~known] = 0
 
     def represent_items(self) -> Float[Tensor, "I D"]:
         """Each item as the sum of what is known of it."""
@@ -307,7 +325,11 @@ class G2Rec(Recommender):
                 None if evidence is None else evidence[valid],
                 _seen_at(inputs, row, position, self.num_items),
             )
-            dense = F.cross_entropy(logits, target, label_smoothing=self.config.label_smoothing)
+            if self.known_items is not None:
+                logits, target_column = logits[:, self.known_items], self.known_column[target]
+            else:
+                target_column = target
+            dense = F.cross_entropy(logits, target_column, label_smoothing=self.config.label_smoothing)
             total = total + self.config.dense_weight * dense
         if self.decoder is not None:
             total = total + self.config.token_weight * self.decoder.loss(hidden, self.codes[target])

@@ -3,6 +3,7 @@
 import logging
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from g2rec.artifacts import derive_seed
@@ -57,6 +58,8 @@ def fit_g2rec(
         graph=None if embeddings is None else embeddings.items,
         content=interactions.content,
     )
+    counts = np.bincount(interactions.train_events().item_index, minlength=interactions.num_items)
+    model.train_on(torch.from_numpy(counts > 0))
     windows = training_windows(interactions, config.transformer.max_len)
     train = window_loader(windows, fit_config.batch_size, seed)
     report = fit_recommender(model, train, interactions, fit_config=fit_config, folder=folder, seed=seed)

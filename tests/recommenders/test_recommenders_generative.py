@@ -188,6 +188,21 @@ def test_tiger_is_the_same_code_without_graph_and_prototypes() -> None:
     assert model.eval().rank(histories([1, 2]), 30).items.sort().values.tolist() == [list(range(30))]
 
 
+def test_items_that_training_does_not_know_are_no_negatives() -> None:
+    model = build(feed="none", token_weight=0.0, ranking="dense").train()
+    known = torch.arange(NUM_ITEMS) != 3
+    known[29] = False
+    model.train_on(known)
+    assert model.item_embedding is not None and not model.item_embedding.weight[3].any()
+    model.loss(torch.tensor([[0, 1, 2, 4, 28], [5, 6, 7, -1, -1]])).backward()
+    gradient = model.item_embedding.weight.grad
+    assert gradient is not None
+    assert not gradient[3].any() and not gradient[29].any()
+    assert gradient[28].any() and gradient[9].any()  # a target, and a negative
+    ranked = model.eval().rank(histories([0, 1]), NUM_ITEMS)
+    assert 3 in ranked.items[0].tolist()  # it can be recommended all the same
+
+
 def test_bad_settings_are_one_sentence() -> None:
     with pytest.raises(ConfigError, match="needs interest prototypes, got none"):
         G2RecConfig(transformer=SMALL).build(codes=some_codes(), codebook_size=4)
