@@ -20,7 +20,7 @@ import torch
 from g2rec.shapes import Float, Int, Tensor
 
 _FLOOR = 1e-9
-"""Least weight whose logarithm is taken: a prototype new to a row enters with it."""
+"""Least weight whose logarithm is taken. A prototype new to a row takes the weight of the one it replaces."""
 _BLOCKS = 64
 """Blocks of rows that threads take up, each with scratch of its own."""
 

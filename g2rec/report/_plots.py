@@ -159,6 +159,8 @@ def plot_agreement(agreement: Sequence[Mapping[str, float]]) -> str:
 def _read_series(paths: Sequence[Path]) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
     values: dict[str, dict[int, float]] = {}
     for path in paths:
+        if not path.stat().st_size:
+            continue  # a session that was killed before it wrote its first row
         table = pacsv.read_csv(path)
         for column in table.column_names:
             if not column.endswith(("loss", "recall@10", "ndcg@10")):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.metrics import adjusted_mutual_info_score
 
-from g2rec.errors import ConfigError
+from g2rec.errors import ConfigError, DataError
 from g2rec.graph import CoEngagementGraph
 from g2rec.prototypes import ModularityConfig, fit_modularity, soft_modularity
 from g2rec.prototypes._ascend import ascend, ascend_rows
@@ -106,6 +106,13 @@ def test_batches_repeat_from_their_seed() -> None:
     fits = [fit_modularity(graph, np.ones((ITEMS, 2), np.float32), config, seed=seed) for seed in (0, 0, 1)]
     np.testing.assert_array_equal(fits[0].weights, fits[1].weights)
     assert not np.array_equal(fits[0].weights, fits[2].weights)
+
+
+def test_a_start_of_another_length_is_refused() -> None:
+    graph, group = planted()
+    items = np.zeros((ITEMS, 1), np.float32)
+    with pytest.raises(DataError, match="one label of 0 or more for each of 240 items, got 3"):
+        fit_modularity(graph, items, ModularityConfig(), seed=0, start=group[:3].astype(np.int32))
 
 
 def test_bad_steps() -> None:
