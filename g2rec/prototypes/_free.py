@@ -103,8 +103,8 @@ def fit_modularity(
 
     With ``config.batch_items`` a step moves that many items only, each by ``config.num_neighbors`` of its
     neighbours, drawn in proportion to their weights: an unbiased estimate of g_i, and a step whose cost does
-    not depend on the graph. P^T k is kept up to date by the rows that moved. The edges' weights are added up once,
-    8 bytes an edge.
+    not depend on the graph. P^T k is kept up to date by the rows that moved. The running sum of the edges'
+    weights is held, 8 bytes an edge.
 
     Args:
         graph: The co-engagement graph.
@@ -129,8 +129,8 @@ def fit_modularity(
     label = community_partition(graph, gamma=config.gamma, seed=seed) if start is None else start
     if len(label) != graph.num_items or label.min(initial=0) < 0:
         raise DataError(
-            f"start needs one label of 0 or more for each of {graph.num_items} items, got {len(label)} labels "
-            f"from {label.min(initial=0)}; leave it out to start from communities"
+            f"start needs one label of 0 or more for each of {graph.num_items} items, got {len(label)} "
+            f"labels from {label.min(initial=0)}; leave it out to start from communities"
         )
     indices, weights = spread(label, config)
     strength = graph.strength()
