@@ -1,7 +1,8 @@
 """Recommenders: each ranks the items of the catalogue for users' histories."""
 
 from g2rec.recommenders._base import RankedItems, Recommender
-from g2rec.recommenders._depth import DepthDecoder, beam_search, score_catalogue
+from g2rec.recommenders._decoding import CodeDecoder, beam_search, score_catalogue, score_items
+from g2rec.recommenders._depth import DepthDecoder
 from g2rec.recommenders._g2rec import G2Rec, G2RecConfig, tiger_config
 from g2rec.recommenders._history import HistoryBatch, history_batch, pad_windows
 from g2rec.recommenders._knn import ItemKNN, ItemKNNConfig
@@ -15,6 +16,7 @@ from g2rec.recommenders._trie import PrefixTrie
 
 __all__ = [
     "CausalTransformer",
+    "CodeDecoder",
     "DepthDecoder",
     "EdgeBatch",
     "G2Rec",
@@ -38,5 +40,6 @@ __all__ = [
     "load_recommender",
     "pad_windows",
     "score_catalogue",
+    "score_items",
     "tiger_config",
 ]

@@ -1,15 +1,22 @@
-"""The token head: spell the next item's semantic ID code by code, and search for the likeliest ones."""
+"""The token head: spell the next item's semantic ID code by code, given what the backbone says."""
+
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from g2rec.recommenders._base import RankedItems
-from g2rec.recommenders._transformer import CausalTransformer, TransformerConfig
-from g2rec.recommenders._trie import PrefixTrie
-from g2rec.shapes import Bool, Float, Int, Tensor
+from g2rec.recommenders._decoding import Context, score_items
+from g2rec.recommenders._transformer import BeamCache, CausalTransformer, TransformerConfig
+from g2rec.shapes import Float, Int, Tensor
 
-_CELLS = 20_000_000  # activations held at once when all items are scored
+
+class DepthCache(NamedTuple):
+    """What the depth decoder keeps between levels."""
+
+    entered: Float[Tensor, "B 1 D"]
+    """Output at the first position, which is all that level 0 needs."""
+    beams: BeamCache
 
 
 class DepthDecoder(nn.Module):
@@ -57,72 +64,21 @@ class DepthDecoder(nn.Module):
 
     def score_items(self, hidden: Float[Tensor, "B D"], codes: Int[Tensor, "B W L"]) -> Float[Tensor, "B W"]:
         """Log-probability of given items, by teacher forcing."""
-        B, W, L = codes.shape
-        repeated = hidden.unsqueeze(1).expand(B, W, -1).reshape(B * W, -1)
-        log_p: Tensor = self(repeated, codes.reshape(B * W, L)).float().log_softmax(-1)
-        return log_p.gather(2, codes.reshape(B * W, L, 1)).sum((1, 2)).view(B, W)
+        return score_items(self, hidden, codes)
 
-    def next_log_probs(
-        self, hidden: Float[Tensor, "B D"], codes: Int[Tensor, "B W l"]
-    ) -> Float[Tensor, "B W V"]:
-        """Log-probabilities of the code that follows each beam."""
-        B, W, done = codes.shape
-        repeated = hidden.unsqueeze(1).expand(B, W, -1).reshape(B * W, -1)
-        logits: Tensor = self(repeated, codes.reshape(B * W, done))[:, -1]
-        return logits.float().log_softmax(-1).view(B, W, -1)
+    def begin(self, context: Context) -> DepthCache:
+        """Keys and values of the first position, once a user; the context is the backbone's [B, D]."""
+        assert isinstance(context, Tensor)
+        return DepthCache(*self.transformer.begin(self.enter(context).unsqueeze(1)))
 
-
-def beam_search(
-    decoder: DepthDecoder,
-    trie: PrefixTrie,
-    hidden: Float[Tensor, "B D"],
-    width: int,
-    exclude: Bool[Tensor, "B I"] | None = None,
-) -> RankedItems:
-    """The likeliest items of the catalogue, best first.
-
-    Log-probabilities are over all codes, not only those that the trie admits, so a beam as wide as the
-    catalogue gives exactly `score_catalogue`.
-
-    Args:
-        decoder: The token head.
-        trie: The catalogue.
-        hidden: What the backbone says of each user.
-        width: Beams kept after each level; items returned (fewer if the catalogue has fewer).
-        exclude: Items that cannot be recommended; prefixes that lead to none but them are not walked.
-    """
-    B = len(hidden)
-    nodes = torch.zeros(B, 1, dtype=torch.long, device=hidden.device)
-    codes = torch.zeros(B, 1, 0, dtype=torch.long, device=hidden.device)
-    scores = torch.zeros(B, 1, device=hidden.device)
-    running = None if exclude is None else trie.count_open(exclude)
-    for level in range(trie.num_levels):
-        log_p = decoder.next_log_probs(hidden, codes)
-        code, child, real = trie.successors(nodes, level)
-        if running is not None:
-            real = real & trie.is_open(child, running)
-        total = scores.unsqueeze(-1) + log_p.gather(2, code)
-        total = total.masked_fill(~real, -torch.inf).flatten(1)
-        scores, pick = total.topk(min(width, total.shape[1]), dim=1)
-        beam = pick // code.shape[2]
-        before = codes.gather(1, beam.unsqueeze(-1).expand(-1, -1, level))
-        codes = torch.cat([before, code.flatten(1).gather(1, pick).unsqueeze(-1)], dim=2)
-        nodes = child.flatten(1).gather(1, pick)
-    return RankedItems(trie.items(nodes).masked_fill(scores == -torch.inf, -1), scores)
-
-
-def score_catalogue(
-    decoder: DepthDecoder, trie: PrefixTrie, hidden: Float[Tensor, "B D"], codes: Int[Tensor, "I L"]
-) -> Float[Tensor, "B I"]:
-    """Log-probability of every item, exactly: for small catalogues and to check the beam.
-
-    Costs one decoder pass for each user and item.
-    """
-    num_items, L = codes.shape
-    per_user = num_items * L * hidden.shape[1]
-    rows = max(1, _CELLS // per_user)
-    parts = [
-        decoder.score_items(part, codes.unsqueeze(0).expand(len(part), -1, -1))
-        for part in torch.split(hidden, rows)
-    ]
-    return torch.cat(parts)
+    def step(
+        self, cache: DepthCache, level: int, codes: Int[Tensor, "B W l"], parents: Int[Tensor, "B W"] | None
+    ) -> tuple[Float[Tensor, "B W V"], DepthCache]:
+        """Log-probabilities of the code that follows each beam; only its latest code is new."""
+        out = cache.entered
+        if level:
+            latest = self.code_embedding(codes[:, :, -1] + (level - 1) * self.codebook_size)
+            out, beams = self.transformer.extend(latest, cache.beams, parents)
+            cache = DepthCache(cache.entered, beams)
+        logits = F.linear(out, self.head[level].to(out.dtype))
+        return logits.float().log_softmax(-1), cache

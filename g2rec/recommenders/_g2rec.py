@@ -12,7 +12,8 @@ from torch import nn
 from g2rec.artifacts import Folder
 from g2rec.errors import ConfigError, DataError
 from g2rec.recommenders._base import RankedItems, Recommender, check_k, read_config, top_items
-from g2rec.recommenders._depth import DepthDecoder, beam_search, score_catalogue
+from g2rec.recommenders._decoding import beam_search, score_catalogue
+from g2rec.recommenders._depth import DepthDecoder
 from g2rec.recommenders._history import HistoryBatch
 from g2rec.recommenders._interests import HistoryInterests, decayed_mean
 from g2rec.recommenders._transformer import CausalTransformer, TransformerConfig
@@ -346,7 +347,7 @@ class G2Rec(Recommender):
             assert dense is not None
             return dense
         assert self.decoder is not None
-        token = score_catalogue(self.decoder, self.trie, hidden, self.codes)
+        token = score_catalogue(self.decoder, hidden, self.codes, self.codebook_size)
         if dense is None or self.config.ranking == "generative":
             return token
         return self.fusion_weight * token + (1 - self.fusion_weight) * dense.log_softmax(1)

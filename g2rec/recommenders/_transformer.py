@@ -1,14 +1,14 @@
 """The causal transformer that SASRec, G2Rec and its depth decoder share."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from g2rec.errors import ConfigError
-from g2rec.shapes import Float, Tensor
+from g2rec.shapes import Bool, Float, Int, Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +42,26 @@ class TransformerConfig:
             raise ConfigError(f"dropout must be in [0, 1), got {self.dropout}; 0.2 is usual")
 
 
+class KeysValues(NamedTuple):
+    """What attention reads of positions passed, in one block."""
+
+    keys: Float[Tensor, "B H *positions d"]
+    values: Float[Tensor, "B H *positions d"]
+
+
+class BeamCache(NamedTuple):
+    """The past of W beams a user that share a prefix: the prefix once a user, the rest once a beam."""
+
+    prefix: tuple[KeysValues, ...]
+    """For each block, [B, H, P, d]."""
+    padding: Bool[Tensor, "B 1 1 P"] | None
+    """Positions of the prefix that do not count; none of them if null."""
+    position: Int[Tensor, " B"]
+    """Where the next token stands."""
+    suffix: tuple[KeysValues, ...] | None
+    """For each block, [B, H, W, s, d]: the s tokens after the prefix."""
+
+
 class CausalTransformer(nn.Module):
     """Pre-norm decoder blocks: RMSNorm, causal attention, SwiGLU.
 
@@ -67,12 +87,63 @@ class CausalTransformer(nn.Module):
 
     def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
         """Each position's output sees itself and what stands left of it."""
-        if self.position is not None:
-            x = x + self.position[: x.shape[1]]
-        x = self.dropout(x)
+        x = self._enter(x)
         for block in self.blocks:
             x = block(x)
         out: Tensor = self.norm(x)
+        return out
+
+    def begin(
+        self, x: Float[Tensor, "B T D"], lengths: Int[Tensor, " B"] | None = None
+    ) -> tuple[Float[Tensor, "B T D"], BeamCache]:
+        """As `forward`, and the keys and values that `extend` goes on from.
+
+        Args:
+            x: The prefix, padded on the right.
+            lengths: Positions of each row that count, at least 1; all by default.
+        """
+        B, T, _ = x.shape
+        padding = None
+        if lengths is not None:
+            padding = (torch.arange(T, device=x.device) >= lengths.view(B, 1)).view(B, 1, 1, T)
+        else:
+            lengths = torch.full((B,), T, device=x.device)
+        x = self._enter(x)
+        prefix = []
+        for block in self.blocks:
+            assert isinstance(block, _Block)
+            x, passed = block.begin(x)
+            prefix.append(passed)
+        return self.norm(x), BeamCache(tuple(prefix), padding, lengths, None)
+
+    def extend(
+        self, x: Float[Tensor, "B W D"], cache: BeamCache, parents: Int[Tensor, "B W"] | None
+    ) -> tuple[Float[Tensor, "B W D"], BeamCache]:
+        """One more token for each beam, which sees the prefix, its beam's tokens and itself.
+
+        For inference: nothing is dropped out.
+
+        Args:
+            x: The tokens.
+            cache: From `begin` or `extend`.
+            parents: Which beam of the former token each beam goes on from; not read for the first token.
+        """
+        if self.position is not None:
+            x = x + self.position[cache.position].unsqueeze(1)
+        suffix = []
+        for at, block in enumerate(self.blocks):
+            assert isinstance(block, _Block)
+            own = None
+            if cache.suffix is not None and parents is not None:
+                own = KeysValues(*(_reorder(passed, parents) for passed in cache.suffix[at]))
+            x, grown = block.extend(x, cache.prefix[at], cache.padding, cache.position, own)
+            suffix.append(grown)
+        return self.norm(x), cache._replace(position=cache.position + 1, suffix=tuple(suffix))
+
+    def _enter(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+        if self.position is not None:
+            x = x + self.position[: x.shape[1]]
+        out: Tensor = self.dropout(x)
         return out
 
 
@@ -92,27 +163,67 @@ class _Block(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
-        x = x + self.dropout(self.out(self._attend(self.norm_attention(x))))
+        return self.begin(x)[0]
+
+    def begin(self, x: Float[Tensor, "B T D"]) -> tuple[Float[Tensor, "B T D"], KeysValues]:
+        q, k, v = self._project(x)
+        if self.rotary:
+            at = torch.arange(x.shape[1], device=x.device)
+            q, k = _rotate(q, at), _rotate(k, at)
+        y = F.scaled_dot_product_attention(
+            q, k, v, is_causal=True, dropout_p=self.p if self.training else 0.0
+        )
+        return self._feed(x, y), KeysValues(k, v)
+
+    def extend(
+        self,
+        x: Float[Tensor, "B W D"],
+        prefix: KeysValues,
+        padding: Bool[Tensor, "B 1 1 P"] | None,
+        position: Int[Tensor, " B"],
+        own: KeysValues | None,
+    ) -> tuple[Float[Tensor, "B W D"], KeysValues]:
+        q, k, v = self._project(x)
+        if self.rotary:
+            at = position.view(-1, 1, 1)
+            q, k = _rotate(q, at), _rotate(k, at)
+        k, v = k.unsqueeze(3), v.unsqueeze(3)
+        if own is not None:
+            k, v = torch.cat([own.keys, k], dim=3), torch.cat([own.values, v], dim=3)
+        q = q * q.shape[-1] ** -0.5
+        # Beams stand where queries of one sequence would: the prefix is read once for all of them.
+        to_prefix = q @ prefix.keys.transpose(2, 3)
+        if padding is not None:
+            to_prefix = to_prefix.masked_fill(padding, -torch.inf)
+        to_own = (q.unsqueeze(3) * k).sum(-1)
+        weight = torch.cat([to_prefix, to_own], dim=3).softmax(-1)
+        P = to_prefix.shape[3]
+        y = weight[..., :P] @ prefix.values + (weight[..., P:].unsqueeze(-1) * v).sum(3)
+        return self._feed(x, y), KeysValues(k, v)
+
+    def _project(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "3 B H T d"]:
+        B, T, D = x.shape
+        qkv: Tensor = self.qkv(self.norm_attention(x)).view(B, T, 3, self.heads, D // self.heads)
+        return qkv.permute(2, 0, 3, 1, 4)
+
+    def _feed(self, x: Float[Tensor, "B T D"], y: Float[Tensor, "B H T d"]) -> Float[Tensor, "B T D"]:
+        """Add what attention found, then what the feed-forward network makes of it."""
+        x = x + self.dropout(self.out(y.transpose(1, 2).flatten(2)))
         gate, up = self.gate_up(self.norm_feed(x)).chunk(2, dim=-1)
         fed: Tensor = x + self.dropout(self.down(F.silu(gate) * up))
         return fed
 
-    def _attend(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
-        B, T, D = x.shape
-        q, k, v = self.qkv(x).view(B, T, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4)
-        if self.rotary:
-            q, k = _rotate(q), _rotate(k)
-        y = F.scaled_dot_product_attention(
-            q, k, v, is_causal=True, dropout_p=self.p if self.training else 0.0
-        )
-        return y.transpose(1, 2).reshape(B, T, D)
+
+def _reorder(passed: Float[Tensor, "B H W s d"], parents: Int[Tensor, "B J"]) -> Float[Tensor, "B H J s d"]:
+    B, H, _, s, d = passed.shape
+    return passed.gather(2, parents.view(B, 1, -1, 1, 1).expand(-1, H, -1, s, d))
 
 
-def _rotate(x: Float[Tensor, "B H T d"]) -> Float[Tensor, "B H T d"]:
+def _rotate(x: Float[Tensor, "B H T d"], position: Int[Tensor, "*#T"]) -> Float[Tensor, "B H T d"]:
     """Turn each pair of channels by an angle that grows with the position."""
-    T, d = x.shape[-2:]
+    d = x.shape[-1]
     rate = 10_000.0 ** (-torch.arange(0, d, 2, device=x.device, dtype=torch.float32) / d)
-    angle = torch.arange(T, device=x.device, dtype=torch.float32).unsqueeze(1) * rate
+    angle = position.to(torch.float32).unsqueeze(-1) * rate
     cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
     a, b = x.chunk(2, dim=-1)
     return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)

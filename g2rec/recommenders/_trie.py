@@ -16,7 +16,8 @@ class PrefixTrie(nn.Module):
     Node 0 is the root; nodes are numbered level by level and, within a level, in the order of their
     prefixes. Every other node has one edge into it, so edge e leads to node e + 1 and the children of a
     node are one range of edges. Each node also covers one range of the items sorted by ID, so "may this
-    prefix be walked, given the items that are allowed" is a difference of two running counts.
+    prefix be walked, given the items that are allowed" is a difference of two running counts. Leaves are
+    numbered as the sorted items are, so nothing but their code is stored.
 
     Args:
         codes: [I, L] semantic IDs, all different.
@@ -26,75 +27,91 @@ class PrefixTrie(nn.Module):
     """
 
     edge_indptr: Tensor
+    """int32, one more than there are inner nodes."""
     edge_code: Tensor
+    """int16, or int32 where a code needs it."""
     first_item: Tensor
-    last_item: Tensor
+    """int32 for inner nodes and the first leaf; 0 opens a level."""
     item_order: Tensor
+    """int32 [I]: items sorted by ID."""
 
     def __init__(self, codes: np.ndarray[Any, Any]) -> None:
         super().__init__()
-        codes = np.asarray(codes, dtype=np.int64)
+        codes = np.asarray(codes)
         if codes.ndim != 2 or not codes.size:
             raise DataError(
                 f"expected semantic IDs of shape [items, levels], got {codes.shape}; fit a tokenizer"
             )
-        num_items, self.num_levels = codes.shape
+        codes = codes.astype(np.int16 if int(codes.max()) < 2**15 else np.int32)
+        self.num_items, self.num_levels = codes.shape
         order = np.lexsort(codes.T[::-1])
         ordered = codes[order]
-        differs = ordered[1:] != ordered[:-1]
-        if not differs.any(1).all():
-            at = int(np.flatnonzero(~differs.any(1))[0])
+        opens = np.zeros(self.num_items, dtype=bool)  # which sorted items open a node of the level
+        opens[0] = True
+        parent_of = np.zeros(self.num_items, dtype=np.int32)  # node, within its level, that covers each item
+        num_parents = 1
+        firsts, edges, degrees = [np.zeros(1, dtype=np.int32)], [], []
+        for level in range(self.num_levels):
+            opens[1:] |= ordered[1:, level] != ordered[:-1, level]
+            first = np.flatnonzero(opens).astype(np.int32)
+            firsts.append(first)
+            edges.append(ordered[first, level])
+            degrees.append(np.bincount(parent_of[first], minlength=num_parents))
+            parent_of, num_parents = np.cumsum(opens, dtype=np.int32) - 1, len(first)
+        if num_parents < self.num_items:
+            at = int(np.flatnonzero(~opens)[0]) - 1
             raise DataError(
                 f"items {order[at]} and {order[at + 1]} share the ID {tuple(ordered[at].tolist())}; "
                 "resolve collisions before fitting a recommender"
             )
-        firsts, lasts, edges, degrees = [np.array([0])], [np.array([num_items])], [], []
-        parent_of = np.zeros(num_items, dtype=np.int64)  # node, within its level, that covers each item
-        num_parents = 1
-        for level in range(self.num_levels):
-            opens = np.concatenate([[True], differs[:, : level + 1].any(1)])
-            first = np.flatnonzero(opens)
-            firsts.append(first)
-            lasts.append(np.append(first[1:], num_items))
-            edges.append(ordered[first, level])
-            degrees.append(np.bincount(parent_of[first], minlength=num_parents))
-            parent_of, num_parents = np.cumsum(opens) - 1, len(first)
         self.level_sizes = tuple(len(first) for first in firsts)
+        self.first_leaf = sum(self.level_sizes[:-1])
         self.branching = tuple(int(degree.max()) for degree in degrees)
-        counts = np.concatenate([*degrees, np.zeros(num_items, dtype=np.int64)])
-        self._tensor("edge_indptr", np.concatenate([[0], np.cumsum(counts)]))
+        starts = np.concatenate([[0], np.cumsum(np.concatenate(degrees))])
+        self._tensor("edge_indptr", starts.astype(np.int32))
         self._tensor("edge_code", np.concatenate(edges))
-        self._tensor("first_item", np.concatenate(firsts))
-        self._tensor("last_item", np.concatenate(lasts))
-        self._tensor("item_order", order)
+        self._tensor("first_item", np.concatenate([*firsts[:-1], [0]]).astype(np.int32))
+        self._tensor("item_order", order.astype(np.int32))
 
     def _tensor(self, name: str, values: np.ndarray[Any, Any]) -> None:
         # Rebuilt from the codes on load, so it is not part of the saved weights.
-        self.register_buffer(name, torch.from_numpy(values.astype(np.int64)), persistent=False)
+        self.register_buffer(name, torch.from_numpy(values), persistent=False)
 
     def successors(
         self, nodes: Int[Tensor, "B W"], level: int
     ) -> tuple[Int[Tensor, "B W M"], Int[Tensor, "B W M"], Bool[Tensor, "B W M"]]:
-        """Codes that may follow, the nodes they lead to, and which of the M slots are real."""
+        """Codes that may follow, the nodes they lead to, and which of the M slots are real.
+
+        M is the largest number of children on the level: at most the codebook's size, and few where IDs
+        are nearly spelled out.
+        """
         start, end = self.edge_indptr[nodes], self.edge_indptr[nodes + 1]
         slots = torch.arange(self.branching[level], device=nodes.device)
         edge = start.unsqueeze(-1) + slots
         real = edge < end.unsqueeze(-1)
         edge = edge.clamp(max=len(self.edge_code) - 1)
-        return self.edge_code[edge], edge + 1, real
+        return self.edge_code[edge].long(), edge + 1, real
 
     def items(self, leaves: Int[Tensor, "B W"]) -> Int[Tensor, "B W"]:
         """The items that leaf nodes stand for."""
-        return self.item_order[self.first_item[leaves]]
+        return self.item_order[leaves - self.first_leaf].long()
 
     def count_open(self, exclude: Bool[Tensor, "B I"]) -> Int[Tensor, "B J"]:
         """Running count of allowed items in ID order, from 0: J = I + 1."""
-        running = (~exclude[:, self.item_order]).cumsum(1)
+        running = (~exclude[:, self.item_order]).cumsum(1, dtype=torch.int32)
         return torch.cat([running.new_zeros(len(running), 1), running], dim=1)
 
-    def is_open(self, nodes: Int[Tensor, "B W M"], running: Int[Tensor, "B J"]) -> Bool[Tensor, "B W M"]:
-        """Whether an allowed item lies below each node."""
-        shape = nodes.shape
-        last = running.gather(1, self.last_item[nodes].flatten(1))
-        first = running.gather(1, self.first_item[nodes].flatten(1))
-        return (last > first).view(shape)
+    def is_open(
+        self, nodes: Int[Tensor, "B W M"], level: int, running: Int[Tensor, "#B J"]
+    ) -> Bool[Tensor, "B W M"]:
+        """Whether an allowed item lies below each node that `successors` gave at a level."""
+        if level == self.num_levels - 1:
+            first = (nodes - self.first_leaf).clamp(0, self.num_items - 1)
+            last = first + 1
+        else:
+            nodes = nodes.clamp(max=self.first_leaf - 1)
+            first, last = self.first_item[nodes].long(), self.first_item[nodes + 1].long()
+            last = last.masked_fill(last == 0, self.num_items)
+        rows = running.expand(len(nodes), -1)
+        below = rows.gather(1, last.flatten(1)) > rows.gather(1, first.flatten(1))
+        return below.view(nodes.shape)

@@ -63,7 +63,7 @@ def histories(*rows: list[int]) -> HistoryBatch:
 def test_the_trie_by_hand() -> None:
     trie = PrefixTrie(np.array([[1, 0], [0, 2], [1, 3]]))
     assert trie.edge_code.tolist() == [0, 1, 2, 0, 3]
-    assert trie.edge_indptr.tolist() == [0, 2, 3, 5, 5, 5, 5]
+    assert trie.edge_indptr.tolist() == [0, 2, 3, 5]
     assert trie.level_sizes == (1, 2, 3)
     assert trie.items(torch.tensor([[3, 4, 5]])).tolist() == [[1, 0, 2]]
 
@@ -100,7 +100,7 @@ def test_a_beam_as_wide_as_the_catalogue_is_exact(masked: bool) -> None:
     hidden = torch.randn(6, 16)
     exclude = torch.rand(6, NUM_ITEMS) < 0.6 if masked else None
     with torch.no_grad():
-        exact = score_catalogue(decoder, trie, hidden, torch.from_numpy(codes))
+        exact = score_catalogue(decoder, hidden, torch.from_numpy(codes), 4)
         found = beam_search(decoder, trie, hidden, NUM_ITEMS, exclude)
         narrow = beam_search(decoder, trie, hidden, 5, exclude)
     if exclude is not None:

@@ -1,0 +1,116 @@
+"""Search the catalogue for the items whose semantic IDs a model finds likeliest, and score items exactly."""
+
+from typing import Any, Protocol
+
+import torch
+
+from g2rec.recommenders._base import RankedItems
+from g2rec.recommenders._trie import PrefixTrie
+from g2rec.shapes import Bool, Float, Int, Tensor
+
+Context = Tensor | tuple[Tensor, ...]
+"""What is known of B users: tensors whose first dimension is B."""
+_CELLS = 20_000_000  # log-probabilities held at once when all items are scored
+
+
+class CodeDecoder(Protocol):
+    """What the search needs of a model that spells semantic IDs level by level.
+
+    What is known of a user is computed once, by `begin`, and kept once; only the codes spelled so far
+    belong to a beam.
+    """
+
+    def begin(self, context: Context) -> Any:
+        """The users' part of the cache: keys and values of [B, ...], not of [B, W, ...]."""
+
+    def step(
+        self, cache: Any, level: int, codes: Int[Tensor, "B W l"], parents: Int[Tensor, "B W"] | None
+    ) -> tuple[Float[Tensor, "B W V"], Any]:
+        """Log-probabilities, in float32, of the code that follows each beam.
+
+        Args:
+            cache: From `begin` or the step before; it is read, never written to.
+            level: Codes spelled so far, from 0; at level 0 there is one beam.
+            codes: Those codes, without level offsets.
+            parents: Which beam of the step before each beam goes on from; none at level 0.
+
+        Returns:
+            The log-probabilities, and the cache for the next level.
+        """
+
+
+def beam_search(
+    decoder: CodeDecoder,
+    trie: PrefixTrie,
+    context: Context,
+    width: int,
+    exclude: Bool[Tensor, "#B I"] | None = None,
+) -> RankedItems:
+    """The likeliest items of the catalogue, best first; all beams of all users go in one batch.
+
+    Log-probabilities are over all codes, not only those that the trie admits, so a beam as wide as the
+    catalogue gives exactly `score_catalogue`.
+
+    Args:
+        decoder: Gives the log-probabilities.
+        trie: The catalogue.
+        context: What the decoder is told of each user.
+        width: Beams kept after each level; items returned (fewer if the catalogue has fewer).
+        exclude: Items that cannot be recommended, for each user or, as one row, for all: seen ones, a deny
+            list, what an allow list leaves out. Prefixes that lead to none but them are not walked.
+    """
+    first = context if isinstance(context, Tensor) else context[0]
+    B, device = len(first), first.device
+    nodes = torch.zeros(B, 1, dtype=torch.long, device=device)
+    codes = torch.zeros(B, 1, 0, dtype=torch.long, device=device)
+    scores = torch.zeros(B, 1, device=device)
+    parents: Tensor | None = None
+    running = None if exclude is None else trie.count_open(exclude)
+    cache = decoder.begin(context)
+    for level in range(trie.num_levels):
+        log_p, cache = decoder.step(cache, level, codes, parents)
+        code, child, real = trie.successors(nodes, level)
+        if running is not None:
+            real = real & trie.is_open(child, level, running)
+        total = scores.unsqueeze(-1) + log_p.gather(2, code)
+        total = total.masked_fill(~real, -torch.inf).flatten(1)
+        scores, pick = total.topk(min(width, total.shape[1]), dim=1)
+        parents = pick // code.shape[2]
+        before = codes.gather(1, parents.unsqueeze(-1).expand(-1, -1, level))
+        codes = torch.cat([before, code.flatten(1).gather(1, pick).unsqueeze(-1)], dim=2)
+        nodes = child.flatten(1).gather(1, pick)
+    return RankedItems(trie.items(nodes).masked_fill(scores == -torch.inf, -1), scores)
+
+
+def score_items(decoder: CodeDecoder, context: Context, codes: Int[Tensor, "#B W L"]) -> Float[Tensor, "B W"]:
+    """Log-probability of given IDs, by teacher forcing."""
+    return _spell(decoder, decoder.begin(context), context, codes)
+
+
+def score_catalogue(
+    decoder: CodeDecoder, context: Context, codes: Int[Tensor, "I L"], codebook_size: int
+) -> Float[Tensor, "B I"]:
+    """Log-probability of every item, exactly: for small catalogues and to check the beam.
+
+    Costs one decoder step for each user, item and level; neither a trie nor a search is involved.
+    """
+    users = len(context if isinstance(context, Tensor) else context[0])
+    cache = decoder.begin(context)
+    parts = torch.split(codes, max(1, _CELLS // (max(1, users) * codebook_size)))
+    return torch.cat([_spell(decoder, cache, context, part.unsqueeze(0)) for part in parts], dim=1)
+
+
+def _spell(
+    decoder: CodeDecoder, cache: Any, context: Context, codes: Int[Tensor, "#B W L"]
+) -> Float[Tensor, "B W"]:
+    first = context if isinstance(context, Tensor) else context[0]
+    codes = codes.expand(len(first), -1, -1)
+    B, W, L = codes.shape
+    log_p, cache = decoder.step(cache, 0, codes[:, :1, :0], None)
+    scores = log_p[:, 0].gather(1, codes[:, :, 0])
+    parents = torch.zeros(B, W, dtype=torch.long, device=codes.device)
+    for level in range(1, L):
+        log_p, cache = decoder.step(cache, level, codes[:, :, :level], parents)
+        scores = scores + log_p.gather(2, codes[:, :, level : level + 1]).squeeze(2)
+        parents = torch.arange(W, device=codes.device).expand(B, W)
+    return scores
