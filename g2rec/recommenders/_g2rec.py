@@ -320,12 +320,8 @@ class G2Rec(Recommender):
         if self.config.dense_weight:
             row, position = valid.nonzero(as_tuple=True)
             evidence = self._evidence(inputs)
-            logits = self._dense_logits(
-                hidden,
-                catalogue,
-                None if evidence is None else evidence[valid],
-                _seen_at(inputs, row, position, self.num_items),
-            )
+            evidence = None if evidence is None else evidence[valid]
+            logits = self._dense_logits(hidden, catalogue, evidence, *_seen_at(inputs, row, position))
             if self.known_items is not None:
                 logits, target_column = logits[:, self.known_items], self.known_column[target]
             else:
@@ -403,9 +399,8 @@ class G2Rec(Recommender):
         if not self.config.dense_weight:
             return hidden, None
         evidence = self._evidence(items)
-        logits = self._dense_logits(
-            hidden, catalogue, None if evidence is None else evidence[rows, at], batch.seen(self.num_items)
-        ).float()
+        evidence = None if evidence is None else evidence[rows, at]
+        logits = self._dense_logits(hidden, catalogue, evidence, *_seen_at(items, rows, at)).float()
         return hidden, logits.masked_fill((batch.lengths == 0).unsqueeze(1), 0.0)
 
     def _evidence(self, items: Int[Tensor, "B T"]) -> Float[Tensor, "B T F"] | None:
@@ -414,13 +409,19 @@ class G2Rec(Recommender):
         return decayed_mean(self.content[items.clamp(min=0)], self.config.evidence_decay)
 
     def _dense_logits(
-        self, hidden: Tensor, catalogue: Tensor, evidence: Tensor | None, seen: Bool[Tensor, "P I"]
+        self,
+        hidden: Float[Tensor, "P D"],
+        catalogue: Float[Tensor, "I D"],
+        evidence: Float[Tensor, "P F"] | None,
+        seen: Int[Tensor, "P T"],
+        first: Bool[Tensor, "P T"],
     ) -> Float[Tensor, "P I"]:
         logits = F.normalize(hidden, dim=-1) @ F.normalize(catalogue, dim=-1).T
         if evidence is not None and self.evidence_gate is not None and self.content is not None:
             gate = torch.sigmoid(self.evidence_gate(hidden))
             logits = logits + gate * (evidence @ self.content.T)
-        out: Tensor = logits / self.config.temperature + self.seen_bias * seen
+        logits = logits / self.config.temperature
+        out: Tensor = logits.scatter_add(1, seen, (self.seen_bias * first).to(logits.dtype))
         return out
 
     def meta(self) -> Mapping[str, Any]:
@@ -470,13 +471,15 @@ def _projection(features: Tensor | None, dim: int) -> nn.Linear | None:
     return layer
 
 
-def _seen_at(items: Tensor, row: Tensor, position: Tensor, num_items: int) -> Bool[Tensor, "P I"]:
-    """Which items stand at or before each of P positions."""
-    at = torch.arange(items.shape[1], device=items.device)
-    index = items[row].masked_fill(at > position.unsqueeze(1), num_items)
-    seen = torch.zeros(len(row), num_items + 1, dtype=torch.bool, device=items.device)
-    seen.scatter_(1, index.masked_fill(index < 0, num_items), True)
-    return seen[:, :num_items]
+def _seen_at(
+    items: Int[Tensor, "B T"], row: Int[Tensor, " P"], position: Int[Tensor, " P"]
+) -> tuple[Int[Tensor, "P T"], Bool[Tensor, "P T"]]:
+    """The items at or before each of P positions, and where each of them stands for the first time."""
+    T = items.shape[1]
+    at = torch.arange(T, device=items.device)
+    repeated = (items.unsqueeze(2) == items.unsqueeze(1)) & (at < at.unsqueeze(1))
+    first = (items >= 0) & ~repeated.any(2)
+    return items.clamp(min=0)[row], first[row] & (at <= position.unsqueeze(1))
 
 
 def _pad(items: Tensor, scores: Tensor, k: int) -> RankedItems:
