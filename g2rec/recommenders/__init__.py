@@ -1,12 +1,15 @@
 """Recommenders: each ranks the items of the catalogue for users' histories."""
 
 from g2rec.recommenders._base import RankedItems, Recommender
+from g2rec.recommenders._captured import CapturedRanking
+from g2rec.recommenders._code_lm import CodeLM, CodeLMConfig
 from g2rec.recommenders._decoding import CodeDecoder, beam_search, score_catalogue, score_items
 from g2rec.recommenders._depth import DepthDecoder
 from g2rec.recommenders._g2rec import G2Rec, G2RecConfig, tiger_config
 from g2rec.recommenders._history import HistoryBatch, history_batch, pad_windows
 from g2rec.recommenders._knn import ItemKNN, ItemKNNConfig
 from g2rec.recommenders._lightgcn import EdgeBatch, LightGCNRecommender, LightGCNRecommenderConfig
+from g2rec.recommenders._llama import export_llama
 from g2rec.recommenders._load import load_recommender
 from g2rec.recommenders._popularity import Popularity
 from g2rec.recommenders._sasrec import SASRec, SASRecConfig
@@ -15,8 +18,11 @@ from g2rec.recommenders._transitions import ItemTransitions, ItemTransitionsConf
 from g2rec.recommenders._trie import PrefixTrie
 
 __all__ = [
+    "CapturedRanking",
     "CausalTransformer",
     "CodeDecoder",
+    "CodeLM",
+    "CodeLMConfig",
     "DepthDecoder",
     "EdgeBatch",
     "G2Rec",
@@ -36,6 +42,7 @@ __all__ = [
     "SASRecConfig",
     "TransformerConfig",
     "beam_search",
+    "export_llama",
     "history_batch",
     "load_recommender",
     "pad_windows",

@@ -69,7 +69,8 @@ class DepthDecoder(nn.Module):
     def begin(self, context: Context) -> DepthCache:
         """Keys and values of the first position, once a user; the context is the backbone's [B, D]."""
         assert isinstance(context, Tensor)
-        return DepthCache(*self.transformer.begin(self.enter(context).unsqueeze(1)))
+        one = torch.ones(len(context), dtype=torch.long, device=context.device)
+        return DepthCache(*self.transformer.begin(self.enter(context).unsqueeze(1), one))
 
     def step(
         self, cache: DepthCache, level: int, codes: Int[Tensor, "B W l"], parents: Int[Tensor, "B W"] | None

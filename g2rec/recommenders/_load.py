@@ -4,6 +4,7 @@ from pathlib import Path
 
 from g2rec.errors import ArtifactError
 from g2rec.recommenders._base import Recommender, saved_model_name
+from g2rec.recommenders._code_lm import CodeLM
 from g2rec.recommenders._g2rec import G2Rec
 from g2rec.recommenders._knn import ItemKNN
 from g2rec.recommenders._lightgcn import LightGCNRecommender
@@ -17,6 +18,7 @@ _MODELS: tuple[type[Recommender], ...] = (
     ItemKNN,
     LightGCNRecommender,
     SASRec,
+    CodeLM,
     G2Rec,
 )
 

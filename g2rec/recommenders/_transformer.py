@@ -54,8 +54,8 @@ class BeamCache(NamedTuple):
 
     prefix: tuple[KeysValues, ...]
     """For each block, [B, H, P, d]."""
-    padding: Bool[Tensor, "B 1 1 P"] | None
-    """Positions of the prefix that do not count; none of them if null."""
+    visible: Bool[Tensor, "B 1 1 P"]
+    """Positions of the prefix that count."""
     position: Int[Tensor, " B"]
     """Where the next token stands."""
     suffix: tuple[KeysValues, ...] | None
@@ -89,32 +89,29 @@ class CausalTransformer(nn.Module):
         """Each position's output sees itself and what stands left of it."""
         x = self._enter(x)
         for block in self.blocks:
-            x = block(x)
+            x, _ = block(x)
         out: Tensor = self.norm(x)
         return out
 
     def begin(
-        self, x: Float[Tensor, "B T D"], lengths: Int[Tensor, " B"] | None = None
-    ) -> tuple[Float[Tensor, "B T D"], BeamCache]:
-        """As `forward`, and the keys and values that `extend` goes on from.
+        self, x: Float[Tensor, "B T D"], lengths: Int[Tensor, " B"]
+    ) -> tuple[Float[Tensor, "B 1 D"], BeamCache]:
+        """The output of `forward` at each row's last position, and what `extend` goes on from.
 
         Args:
             x: The prefix, padded on the right.
-            lengths: Positions of each row that count, at least 1; all by default.
+            lengths: Positions of each row that count; at least 1.
         """
         B, T, _ = x.shape
-        padding = None
-        if lengths is not None:
-            padding = (torch.arange(T, device=x.device) >= lengths.view(B, 1)).view(B, 1, 1, T)
-        else:
-            lengths = torch.full((B,), T, device=x.device)
+        visible = (torch.arange(T, device=x.device) < lengths.view(B, 1)).view(B, 1, 1, T)
         x = self._enter(x)
         prefix = []
-        for block in self.blocks:
+        for at, block in enumerate(self.blocks):
             assert isinstance(block, _Block)
-            x, passed = block.begin(x)
+            final = at == len(self.blocks) - 1
+            x, passed = block.begin(x, lengths - 1, visible) if final else block(x)
             prefix.append(passed)
-        return self.norm(x), BeamCache(tuple(prefix), padding, lengths, None)
+        return self.norm(x), BeamCache(tuple(prefix), visible, lengths, None)
 
     def extend(
         self, x: Float[Tensor, "B W D"], cache: BeamCache, parents: Int[Tensor, "B W"] | None
@@ -136,7 +133,7 @@ class CausalTransformer(nn.Module):
             own = None
             if cache.suffix is not None and parents is not None:
                 own = KeysValues(*(_reorder(passed, parents) for passed in cache.suffix[at]))
-            x, grown = block.extend(x, cache.prefix[at], cache.padding, cache.position, own)
+            x, grown = block.extend(x, cache.prefix[at], cache.visible, cache.position, own)
             suffix.append(grown)
         return self.norm(x), cache._replace(position=cache.position + 1, suffix=tuple(suffix))
 
@@ -162,49 +159,54 @@ class _Block(nn.Module):
         self.down = nn.Linear(hidden, dim, bias=False)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
-        return self.begin(x)[0]
-
-    def begin(self, x: Float[Tensor, "B T D"]) -> tuple[Float[Tensor, "B T D"], KeysValues]:
-        q, k, v = self._project(x)
-        if self.rotary:
-            at = torch.arange(x.shape[1], device=x.device)
-            q, k = _rotate(q, at), _rotate(k, at)
+    def forward(self, x: Float[Tensor, "B T D"]) -> tuple[Float[Tensor, "B T D"], KeysValues]:
+        q, k, v = self._project(x, torch.arange(x.shape[1], device=x.device))
         y = F.scaled_dot_product_attention(
             q, k, v, is_causal=True, dropout_p=self.p if self.training else 0.0
         )
+        return self._feed(x, y), KeysValues(k, v)
+
+    def begin(
+        self, x: Float[Tensor, "B T D"], last: Int[Tensor, " B"], visible: Bool[Tensor, "B 1 1 T"]
+    ) -> tuple[Float[Tensor, "B 1 D"], KeysValues]:
+        """As `forward`, but only the last position of each row goes on."""
+        q, k, v = self._project(x, torch.arange(x.shape[1], device=x.device))
+        at = last.view(-1, 1, 1)
+        x = x.gather(1, at.expand(-1, -1, x.shape[2]))
+        q = q.gather(2, at.unsqueeze(1).expand(-1, q.shape[1], -1, q.shape[3]))
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=visible)
         return self._feed(x, y), KeysValues(k, v)
 
     def extend(
         self,
         x: Float[Tensor, "B W D"],
         prefix: KeysValues,
-        padding: Bool[Tensor, "B 1 1 P"] | None,
+        visible: Bool[Tensor, "B 1 1 P"],
         position: Int[Tensor, " B"],
         own: KeysValues | None,
     ) -> tuple[Float[Tensor, "B W D"], KeysValues]:
-        q, k, v = self._project(x)
-        if self.rotary:
-            at = position.view(-1, 1, 1)
-            q, k = _rotate(q, at), _rotate(k, at)
+        q, k, v = self._project(x, position.view(-1, 1, 1))
         k, v = k.unsqueeze(3), v.unsqueeze(3)
         if own is not None:
             k, v = torch.cat([own.keys, k], dim=3), torch.cat([own.values, v], dim=3)
         q = q * q.shape[-1] ** -0.5
         # Beams stand where queries of one sequence would: the prefix is read once for all of them.
-        to_prefix = q @ prefix.keys.transpose(2, 3)
-        if padding is not None:
-            to_prefix = to_prefix.masked_fill(padding, -torch.inf)
+        to_prefix = (q @ prefix.keys.transpose(2, 3)).masked_fill(~visible, -torch.inf)
         to_own = (q.unsqueeze(3) * k).sum(-1)
         weight = torch.cat([to_prefix, to_own], dim=3).softmax(-1)
         P = to_prefix.shape[3]
         y = weight[..., :P] @ prefix.values + (weight[..., P:].unsqueeze(-1) * v).sum(3)
         return self._feed(x, y), KeysValues(k, v)
 
-    def _project(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "3 B H T d"]:
+    def _project(
+        self, x: Float[Tensor, "B T D"], position: Int[Tensor, "*#T"]
+    ) -> tuple[Float[Tensor, "B H T d"], Float[Tensor, "B H T d"], Float[Tensor, "B H T d"]]:
         B, T, D = x.shape
-        qkv: Tensor = self.qkv(self.norm_attention(x)).view(B, T, 3, self.heads, D // self.heads)
-        return qkv.permute(2, 0, 3, 1, 4)
+        qkv = self.qkv(self.norm_attention(x)).view(B, T, 3, self.heads, D // self.heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        if self.rotary:
+            q, k = _rotate(q, position), _rotate(k, position)
+        return q, k, v
 
     def _feed(self, x: Float[Tensor, "B T D"], y: Float[Tensor, "B H T d"]) -> Float[Tensor, "B T D"]:
         """Add what attention found, then what the feed-forward network makes of it."""

@@ -1,6 +1,7 @@
 """LightningModules, loaders and the fitting loop: the only room that imports lightning."""
 
 from g2rec.training.batches import BatchKey, batches
+from g2rec.training.code_lm import fit_code_lm
 from g2rec.training.datamodule import GraphBatch, GraphDataModule
 from g2rec.training.encoder import FittedEncoder, LinkConfig, fit_encoder
 from g2rec.training.fitting import FitConfig, FitReport, fit, optimizer, start_or_resume
@@ -22,6 +23,7 @@ __all__ = [
     "LinkConfig",
     "batches",
     "fit",
+    "fit_code_lm",
     "fit_encoder",
     "fit_g2rec",
     "fit_graph_encoder",

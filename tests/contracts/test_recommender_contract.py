@@ -1,5 +1,6 @@
 """What holds for every recommender."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from scipy.sparse import csr_matrix
 
 from g2rec.errors import ArtifactError, ConfigError
 from g2rec.recommenders import (
+    CodeLMConfig,
     G2RecConfig,
     HistoryBatch,
     ItemKNN,
@@ -56,6 +58,9 @@ MODELS: dict[str, Callable[[], Recommender]] = {
     "sasrec-dot": lambda: SASRecConfig(transformer=SMALL, logits="dot").build(num_items=NUM_ITEMS),
     "sasrec-cosine": lambda: SASRecConfig(transformer=SMALL).build(num_items=NUM_ITEMS),
     "tiger": lambda: tiger_config(SMALL).build(codes=CODES, codebook_size=5),
+    "code-lm": lambda: CodeLMConfig(
+        transformer=dataclasses.replace(SMALL, positions="rotary"), beam_width=NUM_ITEMS
+    ).build(codes=CODES, codebook_size=5),
     "g2rec-prefix-hybrid": lambda: g2rec(),
     "g2rec-interleaved-dense": lambda: g2rec(feed="interleaved", ranking="dense"),
     "g2rec-prefix-generative": lambda: g2rec(ranking="generative", profile_weight=0.1),

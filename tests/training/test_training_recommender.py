@@ -1,5 +1,6 @@
 """Small fits from start to end: every trained recommender learns a rule that popularity cannot know."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from g2rec.evaluation import summarize
 from g2rec.interactions import TEST, TRAIN, VALIDATION, Interactions
 from g2rec.prototypes import InterestPrototypes
 from g2rec.recommenders import (
+    CodeLMConfig,
     G2RecConfig,
     ItemKNN,
     ItemTransitions,
@@ -26,7 +28,7 @@ from g2rec.recommenders import (
 )
 from g2rec.tokenizers import SemanticIds
 from g2rec.training import FitConfig
-from g2rec.training.recommender import fit_g2rec, fit_lightgcn, fit_sasrec, rank_all
+from g2rec.training.recommender import fit_code_lm, fit_g2rec, fit_lightgcn, fit_sasrec, rank_all
 from g2rec.training.sequence import training_windows
 
 NUM_USERS, NUM_ITEMS, LENGTH = 120, 40, 9
@@ -129,6 +131,14 @@ def test_tiger_learns_the_rings(tmp_path: Path) -> None:
     config = tiger_config(SMALL, beam_width=10)
     model, _ = fit_g2rec(log(), ids, None, None, config, FIT, tmp_path, 0)
     assert recall(model, log()) > 0.8
+
+
+def test_the_language_model_of_codes_learns_the_rings(tmp_path: Path) -> None:
+    rotary = dataclasses.replace(SMALL, positions="rotary")
+    config = CodeLMConfig(transformer=rotary, beam_width=10)
+    model, report = fit_code_lm(log(), semantic_ids(), config, FIT, tmp_path, 0)
+    assert recall(model, log()) > 0.8
+    assert report.best_score is not None and report.best_score > 0.8
 
 
 def test_the_same_seed_gives_the_same_model(tmp_path: Path) -> None:
