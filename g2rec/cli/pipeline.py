@@ -1,12 +1,14 @@
 """``g2rec run``, and each of its stages as a command of its own."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from g2rec.artifacts import read_json, write_json
 from g2rec.cli.settings import write_settings
 from g2rec.cli.show import Download, Steps, announce, print_interests, print_recommendations
-from g2rec.errors import ArtifactError
+from g2rec.errors import ArtifactError, ConfigError
 from g2rec.leaderboard import format_table
 from g2rec.recipes import NetworkError, load_recipe
 from g2rec.report import write_report
@@ -63,8 +65,9 @@ def encoder_fit(run: Path, settings: RunConfig) -> None:
         run: A run's folder, with its graph built.
         settings: The run's own; flags change them.
     """
-    log = _log_run(run, settings)
-    _ = _resume(run, settings, "encoder").encoder if log is None else log.encoder
+    with _unless_refused(run):
+        log = _log_run(run, settings)
+        _ = _resume(run, settings, "encoder").encoder if log is None else log.encoder
 
 
 def tokenizer_fit(run: Path, settings: RunConfig) -> None:
@@ -74,8 +77,9 @@ def tokenizer_fit(run: Path, settings: RunConfig) -> None:
         run: A run's folder, with its encoder fitted.
         settings: The run's own; flags change them.
     """
-    log = _log_run(run, settings)
-    _ = _resume(run, settings, "tokenizer").tokenizer if log is None else log.tokenizer
+    with _unless_refused(run):
+        log = _log_run(run, settings)
+        _ = _resume(run, settings, "tokenizer").tokenizer if log is None else log.tokenizer
 
 
 def recommender_fit(run: Path, settings: RunConfig) -> None:
@@ -85,9 +89,10 @@ def recommender_fit(run: Path, settings: RunConfig) -> None:
         run: A run's folder, with its tokenizer fitted.
         settings: The run's own; flags change them.
     """
-    going = _resume(run, settings, "recommender")
-    _ = going.recommender
-    going.write_bundle()
+    with _unless_refused(run):
+        going = _resume(run, settings, "recommender")
+        _ = going.recommender
+        going.write_bundle()
 
 
 def evaluate(run: Path, settings: RunConfig) -> None:
@@ -97,7 +102,8 @@ def evaluate(run: Path, settings: RunConfig) -> None:
         run: A run's folder, with its recommender fitted.
         settings: The run's own; flags change them.
     """
-    metrics = _resume(run, settings, "baselines", "content_tokenizer", "evaluation").evaluate()
+    with _unless_refused(run):
+        metrics = _resume(run, settings, "baselines", "content_tokenizer", "evaluation").evaluate()
     print()
     print(format_table(metrics, bold=sys.stdout.isatty()))
 
@@ -117,6 +123,19 @@ def open_run(folder: Path, recipe: str, settings: RunConfig, mirror: Path | None
         progress=Download(),
         build=frozenset(stages) or None,
     )
+
+
+@contextmanager
+def _unless_refused(folder: Path) -> Iterator[None]:
+    """A run keeps the settings of a stage that is killed, so that it goes on, but no refused ones."""
+    file = folder / "settings.yaml"
+    before = file.read_text() if file.is_file() else None
+    try:
+        yield
+    except ConfigError:
+        if before is not None:
+            file.write_text(before)
+        raise
 
 
 def _log_run(folder: Path, settings: RunConfig) -> LogRun | None:

@@ -128,3 +128,13 @@ def test_a_later_stage_asks_for_the_earlier_one(capsys: pytest.CaptureFixture[st
     assert main(["graph", "build", "toy.yaml", "--config", "tiny.yaml", "--out", "r"]) == 0
     capsys.readouterr()
     assert "g2rec encoder fit" in refused(capsys, "tokenizer", "fit", "r")
+
+
+def test_refused_settings_are_not_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("tiny.yaml").write_text(TINY)
+    Path("toy.yaml").write_text(TOY)
+    assert main(["graph", "build", "toy.yaml", "--out", "toy", "--config", "tiny.yaml"]) == 0
+    kept = Path("toy/settings.yaml").read_text()
+    message = refused(capsys, "encoder", "fit", "toy", "--prototypes.init_args.num_prototypes", "1")
+    assert "num_prototypes" in message
+    assert Path("toy/settings.yaml").read_text() == kept
