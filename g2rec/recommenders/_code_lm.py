@@ -78,7 +78,7 @@ class CodeLM(Recommender):
         super().__init__()
         self.config, self.codebook_size = config, codebook_size
         self.num_items, self.num_levels = codes.shape
-        self.register_buffer("codes", torch.from_numpy(codes.astype(np.int64)))
+        self.register_buffer("codes", torch.from_numpy(codes.astype(np.int32)))
         self.trie = PrefixTrie(codes)
         self.start = self.num_levels * codebook_size
         self.token_embedding = nn.Embedding(self.start + 1, config.transformer.embedding_dim)

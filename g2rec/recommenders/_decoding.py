@@ -72,8 +72,7 @@ def beam_search(
         code, child, real = trie.successors(nodes, level)
         if running is not None:
             real = real & trie.is_open(child, level, running)
-        total = scores.unsqueeze(-1) + log_p.gather(2, code)
-        total = total.masked_fill(~real, -torch.inf).flatten(1)
+        total = torch.where(real, scores.unsqueeze(-1) + log_p.gather(2, code), -torch.inf).flatten(1)
         scores, pick = total.topk(min(width, total.shape[1]), dim=1)
         parents = pick // code.shape[2]
         before = codes.gather(1, parents.unsqueeze(-1).expand(-1, -1, level))

@@ -203,10 +203,9 @@ class _Block(nn.Module):
     ) -> tuple[Float[Tensor, "B H T d"], Float[Tensor, "B H T d"], Float[Tensor, "B H T d"]]:
         B, T, D = x.shape
         qkv = self.qkv(self.norm_attention(x)).view(B, T, 3, self.heads, D // self.heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)
-        if self.rotary:
-            q, k = _rotate(q, position), _rotate(k, position)
-        return q, k, v
+        qkv = qkv.permute(2, 0, 3, 1, 4)
+        q, k = _rotate(qkv[:2], position) if self.rotary else qkv[:2]
+        return q, k, qkv[2]
 
     def _feed(self, x: Float[Tensor, "B T D"], y: Float[Tensor, "B H T d"]) -> Float[Tensor, "B T D"]:
         """Add what attention found, then what the feed-forward network makes of it."""
@@ -221,7 +220,7 @@ def _reorder(passed: Float[Tensor, "B H W s d"], parents: Int[Tensor, "B J"]) ->
     return passed.gather(2, parents.view(B, 1, -1, 1, 1).expand(-1, H, -1, s, d))
 
 
-def _rotate(x: Float[Tensor, "B H T d"], position: Int[Tensor, "*#T"]) -> Float[Tensor, "B H T d"]:
+def _rotate(x: Float[Tensor, "2 B H T d"], position: Int[Tensor, "*#T"]) -> Float[Tensor, "2 B H T d"]:
     """Turn each pair of channels by an angle that grows with the position."""
     d = x.shape[-1]
     rate = 10_000.0 ** (-torch.arange(0, d, 2, device=x.device, dtype=torch.float32) / d)

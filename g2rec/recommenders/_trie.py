@@ -14,10 +14,10 @@ class PrefixTrie(nn.Module):
     """Which codes may follow which prefix, as CSR transitions (the idea of STATIC, arXiv 2602.22647).
 
     Node 0 is the root; nodes are numbered level by level and, within a level, in the order of their
-    prefixes. Every other node has one edge into it, so edge e leads to node e + 1 and the children of a
-    node are one range of edges. Each node also covers one range of the items sorted by ID, so "may this
-    prefix be walked, given the items that are allowed" is a difference of two running counts. Leaves are
-    numbered as the sorted items are, so nothing but their code is stored.
+    prefixes, so that the children of a node are one range of nodes and each child knows the code that leads
+    to it. Each node also covers one range of the items sorted by ID, so "may this prefix be walked, given
+    the items that are allowed" is a difference of two running counts. Leaves are numbered as the sorted
+    items are, so nothing but their code is stored.
 
     Args:
         codes: [I, L] semantic IDs, all different.
@@ -26,14 +26,16 @@ class PrefixTrie(nn.Module):
         DataError: If two items share an ID, or there is none.
     """
 
-    edge_indptr: Tensor
-    """int32, one more than there are inner nodes."""
-    edge_code: Tensor
-    """int16, or int32 where a code needs it."""
+    child_indptr: Tensor
+    """int32, one more than there are inner nodes: where the children of each begin."""
+    node_code: Tensor
+    """int16, or int32 where a code needs it: the last code of each node's prefix; 0 for the root."""
     first_item: Tensor
     """int32 for inner nodes and the first leaf; 0 opens a level."""
     item_order: Tensor
     """int32 [I]: items sorted by ID."""
+    slots: Tensor
+    """0, 1, 2 ... as far as any node has children; node_code and first_item are padded by as much."""
 
     def __init__(self, codes: np.ndarray[Any, Any]) -> None:
         super().__init__()
@@ -50,12 +52,12 @@ class PrefixTrie(nn.Module):
         opens[0] = True
         parent_of = np.zeros(self.num_items, dtype=np.int32)  # node, within its level, that covers each item
         num_parents = 1
-        firsts, edges, degrees = [np.zeros(1, dtype=np.int32)], [], []
+        firsts, reached_by, degrees = [np.zeros(1, dtype=np.int32)], [codes[:1, 0] * 0], []
         for level in range(self.num_levels):
             opens[1:] |= ordered[1:, level] != ordered[:-1, level]
             first = np.flatnonzero(opens).astype(np.int32)
             firsts.append(first)
-            edges.append(ordered[first, level])
+            reached_by.append(ordered[first, level])
             degrees.append(np.bincount(parent_of[first], minlength=num_parents))
             parent_of, num_parents = np.cumsum(opens, dtype=np.int32) - 1, len(first)
         if num_parents < self.num_items:
@@ -66,12 +68,15 @@ class PrefixTrie(nn.Module):
             )
         self.level_sizes = tuple(len(first) for first in firsts)
         self.first_leaf = sum(self.level_sizes[:-1])
+        self.last_node = tuple(int(end) - 1 for end in np.cumsum(self.level_sizes))
         self.branching = tuple(int(degree.max()) for degree in degrees)
-        starts = np.concatenate([[0], np.cumsum(np.concatenate(degrees))])
-        self._tensor("edge_indptr", starts.astype(np.int32))
-        self._tensor("edge_code", np.concatenate(edges))
-        self._tensor("first_item", np.concatenate([*firsts[:-1], [0]]).astype(np.int32))
+        widest = max(self.branching)
+        starts = 1 + np.cumsum(np.concatenate([np.zeros(1, dtype=np.int64), *degrees]))
+        self._tensor("child_indptr", starts.astype(np.int32))
+        self._tensor("node_code", np.pad(np.concatenate(reached_by), (0, widest)))
+        self._tensor("first_item", np.pad(np.concatenate(firsts[:-1]), (0, widest)))
         self._tensor("item_order", order.astype(np.int32))
+        self._tensor("slots", np.arange(widest))
 
     def _tensor(self, name: str, values: np.ndarray[Any, Any]) -> None:
         # Rebuilt from the codes on load, so it is not part of the saved weights.
@@ -84,17 +89,16 @@ class PrefixTrie(nn.Module):
 
         M is the largest number of children on the level: at most the codebook's size, and few where IDs
         are nearly spelled out.
+        A node that is not real may be walked on from: where it leads does not matter, and nothing fails.
         """
-        start, end = self.edge_indptr[nodes], self.edge_indptr[nodes + 1]
-        slots = torch.arange(self.branching[level], device=nodes.device)
-        edge = start.unsqueeze(-1) + slots
-        real = edge < end.unsqueeze(-1)
-        edge = edge.clamp(max=len(self.edge_code) - 1)
-        return self.edge_code[edge].long(), edge + 1, real
+        nodes = nodes.clamp(max=self.last_node[level])
+        span = self.child_indptr.unfold(0, 2, 1)[nodes]
+        child = span[..., :1] + self.slots[: self.branching[level]]
+        return self.node_code[child].long(), child, child < span[..., 1:]
 
     def items(self, leaves: Int[Tensor, "B W"]) -> Int[Tensor, "B W"]:
         """The items that leaf nodes stand for."""
-        return self.item_order[leaves - self.first_leaf].long()
+        return self.item_order[(leaves - self.first_leaf).clamp(max=self.num_items - 1)].long()
 
     def count_open(self, exclude: Bool[Tensor, "B I"]) -> Int[Tensor, "B J"]:
         """Running count of allowed items in ID order, from 0: J = I + 1."""
@@ -109,7 +113,6 @@ class PrefixTrie(nn.Module):
             first = (nodes - self.first_leaf).clamp(0, self.num_items - 1)
             last = first + 1
         else:
-            nodes = nodes.clamp(max=self.first_leaf - 1)
             first, last = self.first_item[nodes].long(), self.first_item[nodes + 1].long()
             last = last.masked_fill(last == 0, self.num_items)
         rows = running.expand(len(nodes), -1)

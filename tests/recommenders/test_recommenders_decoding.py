@@ -224,3 +224,14 @@ def test_exact_scores_in_parts_are_exact_scores(monkeypatch: pytest.MonkeyPatch)
     whole = score_catalogue(model, context, model.codes, SIZE)
     monkeypatch.setattr("g2rec.recommenders._decoding._CELLS", 7 * 2 * SIZE)
     torch.testing.assert_close(score_catalogue(model, context, model.codes, SIZE), whole)
+
+
+@torch.no_grad()
+def test_beams_that_nothing_is_left_for_do_no_harm() -> None:
+    codes = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [1, 1, 1], [1, 2, 0], [2, 0, 0]])
+    torch.manual_seed(0)
+    model = CodeLMConfig(transformer=SMALL, beam_width=6).build(codes=codes, codebook_size=SIZE).eval()
+    for only in range(6):
+        exclude = torch.arange(6).unsqueeze(0) != only
+        ranked = model.rank(histories([1], []), 6, exclude=exclude)
+        assert ranked.items.tolist() == [[only, -1, -1, -1, -1, -1]] * 2

@@ -62,8 +62,8 @@ def histories(*rows: list[int]) -> HistoryBatch:
 
 def test_the_trie_by_hand() -> None:
     trie = PrefixTrie(np.array([[1, 0], [0, 2], [1, 3]]))
-    assert trie.edge_code.tolist() == [0, 1, 2, 0, 3]
-    assert trie.edge_indptr.tolist() == [0, 2, 3, 5]
+    assert trie.node_code[:6].tolist() == [0, 0, 1, 2, 0, 3]
+    assert trie.child_indptr.tolist() == [1, 3, 4, 6]
     assert trie.level_sizes == (1, 2, 3)
     assert trie.items(torch.tensor([[3, 4, 5]])).tolist() == [[1, 0, 2]]
 
