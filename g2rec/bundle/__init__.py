@@ -1,7 +1,7 @@
 """Everything that is needed to recommend, in one folder: save, load, recommend, explain."""
 
 from g2rec.bundle._bundle import Bundle
-from g2rec.bundle._interests import Explanation, Interest, RecommendedItem, name_interests
+from g2rec.bundle._interests import Explanation, Interest, PastItem, RecommendedItem, name_interests
 from g2rec.bundle._labels import ItemLabels, item_labels
 from g2rec.bundle._words import ItemTerms, group_words, item_terms
 
@@ -11,6 +11,7 @@ __all__ = [
     "Interest",
     "ItemLabels",
     "ItemTerms",
+    "PastItem",
     "RecommendedItem",
     "group_words",
     "item_labels",

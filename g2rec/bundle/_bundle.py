@@ -11,17 +11,36 @@ from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import pyarrow as pa
-import torch
 from numpy.typing import NDArray
 
 from g2rec.artifacts import Folder, open_folder, read_json, replace_path, save_folder
-from g2rec.bundle._interests import Explanation, Interest, RecommendedItem, name_interests
+from g2rec.bundle._ids import (
+    ExternalId,
+    Ids,
+    as_ids,
+    column_values,
+    find,
+    known_rows,
+    lists_a_row,
+    one_a_row,
+)
+from g2rec.bundle._interests import (
+    Explanation,
+    Interest,
+    PastItem,
+    RecommendedItem,
+    name_interests,
+    read_interests,
+    without_interests,
+)
+from g2rec.bundle._ranking import Question, Ranked, rank_questions
+from g2rec.bundle._search import TitleSearch
 from g2rec.bundle._words import item_terms
 from g2rec.encoders import NodeEmbeddings
 from g2rec.errors import ArtifactError, ConfigError, DataError
 from g2rec.interactions import Interactions
 from g2rec.prototypes import InterestPrototypes
-from g2rec.recommenders import G2Rec, history_batch
+from g2rec.recommenders import G2Rec
 from g2rec.tokenizers import SemanticIds
 
 _PARTS: dict[str, Any] = {
@@ -32,9 +51,6 @@ _PARTS: dict[str, Any] = {
     "recommender": G2Rec,
 }
 
-_NOBODY = -1  # the recommender knows a user by what the user did, not by an index
-
-ExternalId = str | int
 RankingMode = Literal["generative", "dense", "hybrid"]
 
 
@@ -117,63 +133,118 @@ class Bundle:
 
     def recommend(
         self,
+        history: Ids | None = None,
         *,
         user: ExternalId | None = None,
-        history: Sequence[ExternalId] | None = None,
         k: int = 10,
         mode: RankingMode | None = None,
         exclude_seen: bool = True,
+        allow: Ids | None = None,
+        deny: Ids | None = None,
+        without: Sequence[int] = (),
     ) -> pa.Table:
-        """Recommend items for a known user, or for anybody's history.
+        """Recommend items for anybody's history, or for a known user.
 
         Args:
+            history: External item IDs, oldest first: a list, or a numpy, pandas, polars or Arrow column. Give
+                this or ``user``.
             user: External ID of a user of the interactions; the history is then all that the user did.
-            history: External item IDs, oldest first. Give this or ``user``.
             k: Items to return.
             mode: ``generative``, ``dense`` or ``hybrid``; as the recommender was configured if None.
             exclude_seen: Leave out the items of the history.
+            allow: The only items that may be recommended; IDs that the bundle does not know are passed over.
+            deny: Items that must not be recommended, likewise.
+            without: Numbers of interest prototypes to switch off: the user's interest in them counts for
+                nothing, and items of the history that mostly belong to them are not read.
 
         Returns:
-            Columns item_id, title, score; the best first. Fewer than ``k`` rows where a beam finds fewer.
+            Columns item_id, title, score; the best first. Fewer than ``k`` rows where ``allow`` and ``deny``
+            leave fewer, or a beam finds fewer.
 
         Raises:
-            DataError: If the user or an item is unknown, or the history is empty.
+            DataError: If the user or an item of the history is unknown, or the history is empty.
             ConfigError: If ``k`` is out of range, or both or neither of ``user`` and ``history`` are given.
         """
-        past = self._history(user, history)
-        items, scores = self._rank(past, k, mode, exclude_seen)
-        catalogue = self.interactions.items
-        rows = pa.array(items)
-        return pa.table(
-            {
-                "item_id": catalogue["item_id"].take(rows),
-                "title": catalogue["title"].take(rows),
-                "score": pa.array(scores, pa.float32()),
-            }
+        question = self._question(history, user, k, exclude_seen, allow, deny, without)
+        return self._tables(rank_questions(self._in_mode(mode), [question]))[0]
+
+    def recommend_many(
+        self,
+        histories: Any,
+        *,
+        k: int | Sequence[int] = 10,
+        mode: RankingMode | None = None,
+        exclude_seen: bool | Sequence[bool] = True,
+        allow: Ids | Sequence[Ids | None] | None = None,
+        deny: Ids | Sequence[Ids | None] | None = None,
+        without: Sequence[int] | Sequence[Sequence[int]] = (),
+    ) -> list[pa.Table]:
+        """Recommend for many histories at once; each gets what `recommend` would give it alone.
+
+        Args:
+            histories: A list of histories, or a column of lists.
+            k: Items to return, for all or one number for each history.
+            mode: As in `recommend`.
+            exclude_seen: For all or for each.
+            allow: One list of items for all, or for each history a list or None.
+            deny: Likewise.
+            without: One list of prototypes for all, or one for each history.
+
+        Returns:
+            The table of each history, in the order of the histories.
+
+        Raises:
+            DataError: If an item of a history is unknown, or a history is empty.
+            ConfigError: If a number is out of range, or lists are not as many as the histories.
+        """
+        rows = column_values(histories, "histories")
+        asked = zip(
+            rows,
+            one_a_row(k, len(rows), "k"),
+            one_a_row(exclude_seen, len(rows), "exclude_seen"),
+            lists_a_row(allow, len(rows), "allow list"),
+            lists_a_row(deny, len(rows), "deny list"),
+            lists_a_row(without, len(rows), "list of prototypes"),
+            strict=True,
         )
+        questions = [
+            self._question(history, None, number, seen, allowed, denied, off)
+            for history, number, seen, allowed, denied, off in asked
+        ]
+        return self._tables(rank_questions(self._in_mode(mode), questions))
 
     def explain(
         self,
+        history: Ids | None = None,
         *,
         user: ExternalId | None = None,
-        history: Sequence[ExternalId] | None = None,
         k: int = 10,
         mode: RankingMode | None = None,
         exclude_seen: bool = True,
+        allow: Ids | None = None,
+        deny: Ids | None = None,
+        without: Sequence[int] = (),
     ) -> Explanation:
-        """Say which interests a history shows, and which of them each recommended item shares.
+        """Say which interests a history shows and which of its items they were read from, and which of the
+        interests each recommended item shares.
 
         The arguments and errors are those of `recommend`.
         """
-        past = self._history(user, history)
-        items, scores = self._rank(past, k, mode, exclude_seen)
-        strongest, shares = self._user_interests(past)
+        question = self._question(history, user, k, exclude_seen, allow, deny, without)
+        items, scores = rank_questions(self._in_mode(mode), [question])[0]
+        settings = self.recommender.config
+        read = read_interests(
+            self.prototypes,
+            question.read[-settings.transformer.max_len :],
+            decay=settings.interest_decay,
+            top_m=settings.num_prefix,
+            without=question.without,
+        )
         weights = np.zeros(self.prototypes.num_prototypes)
-        weights[strongest] = shares
+        weights[read.prototypes] = read.weights
         named = self.interests()
         explained = []
-        item_ids = self.item_ids(items)
-        for item_id, index, score in zip(item_ids, items, scores, strict=True):
+        for item_id, index, score in zip(self.item_ids(items), items.tolist(), scores, strict=True):
             own = np.asarray(self.prototypes.indices[index])
             agreement = np.asarray(self.prototypes.weights[index], dtype=np.float64) * weights[own]
             order = [at for at in np.argsort(-agreement, kind="stable") if agreement[at] > 0]
@@ -184,54 +255,132 @@ class Bundle:
                     score=float(score),
                     overlap=float(agreement.sum()),
                     shared=tuple(int(own[at]) for at in order),
+                    semantic_id=self.semantic_id(index),
                 )
             )
-        return Explanation(tuple((named[a], float(weights[a])) for a in strongest), tuple(explained))
+        past = tuple(
+            tuple(
+                PastItem(self.item_ids([row])[0], self.interactions.titles[row], share) for row, share in each
+            )
+            for each in read.carriers
+        )
+        active = zip(read.prototypes.tolist(), read.weights.tolist(), strict=True)
+        return Explanation(tuple((named[a], weight) for a, weight in active), tuple(explained), past)
+
+    def similar(self, item: ExternalId, k: int = 10) -> pa.Table:
+        """The items nearest to one, by the cosine of their graph embeddings.
+
+        Args:
+            item: External ID.
+            k: Items to return.
+
+        Returns:
+            Columns item_id, title, score (the cosine) and shared_levels: how many levels the semantic IDs
+            have in common from the first on. The nearest first.
+
+        Raises:
+            DataError: If the item is unknown.
+            ConfigError: If ``k`` is out of range.
+        """
+        row = find(self._items, as_ids([item], "items")[0], "item")
+        check_count(k, self.interactions.num_items - 1, "other items")
+        scores = self._unit_items @ self._unit_items[row]
+        scores[row] = -np.inf
+        best = np.argpartition(-scores, k - 1)[:k]
+        best = best[np.lexsort((best, -scores[best]))]
+        codes = self.semantic_ids.codes
+        shared = np.cumprod(codes[best] == codes[row], axis=1).sum(axis=1)
+        table = self._titled(best).append_column("score", pa.array(scores[best], pa.float32()))
+        return table.append_column("shared_levels", pa.array(shared, pa.int32()))
+
+    def search(self, text: str, k: int = 20) -> pa.Table:
+        """Items whose titles have words that begin as the words of a text do, without regard to case and
+        accents.
+
+        Args:
+            text: Words, in any order; without any, all items match.
+            k: Items to return, at most.
+
+        Returns:
+            Columns item_id, title and events (training events); the most popular first.
+
+        Raises:
+            ConfigError: If ``k`` is below 1.
+        """
+        check_count(k, None, "items")
+        rows = self._titles.rows(text, k)
+        return self._titled(rows).append_column("events", pa.array(self._popularity[rows]))
 
     def interests(self) -> list[Interest]:
         """All prototypes in words: named by the terms of their items, with their top items."""
         return self._named
 
-    def item_index(self, item_ids: Sequence[ExternalId]) -> NDArray[np.int32]:
+    def item_index(self, item_ids: Ids) -> NDArray[np.int32]:
         """Internal indices of external item IDs; ``5`` and ``"5"`` are the same ID.
 
         Raises:
             DataError: If an item is unknown.
         """
-        return np.array([self._find(self._items, item, "item") for item in item_ids], dtype=np.int32)
+        return np.array([find(self._items, key, "item") for key in as_ids(item_ids, "items")], dtype=np.int32)
 
-    def item_ids(self, item_index: NDArray[np.integer[Any]]) -> list[str]:
+    def item_ids(self, item_index: NDArray[np.integer[Any]] | Sequence[int]) -> list[str]:
         """External IDs of internal indices, as text."""
-        taken = self.interactions.items["item_id"].take(pa.array(np.asarray(item_index)))
+        taken = self._labels["item_id"].take(pa.array(np.asarray(item_index, dtype=np.int64)))
         return [str(value) for value in taken.to_pylist()]
 
-    def _history(self, user: ExternalId | None, history: Sequence[ExternalId] | None) -> NDArray[np.int32]:
+    def semantic_id(self, item_index: int) -> tuple[int, ...]:
+        """The codes of an item, level by level."""
+        return tuple(self.semantic_ids.codes[item_index].tolist())
+
+    def _question(
+        self,
+        history: Ids | None,
+        user: ExternalId | None,
+        k: int,
+        exclude_seen: bool,
+        allow: Ids | None,
+        deny: Ids | None,
+        without: Sequence[int] | None,
+    ) -> Question:
+        past = self._history(user, history)
+        seen = len(np.unique(past)) if exclude_seen else 0
+        noun = "items that the user has not seen" if exclude_seen else "items"
+        check_count(k, self.interactions.num_items - seen, noun)
+        off = self._switched_off(without)
+        return Question(
+            past=past,
+            read=without_interests(self.prototypes, past, off),
+            k=int(k),
+            exclude_seen=bool(exclude_seen),
+            allow=None if allow is None else known_rows(self._items, allow, "allowed items"),
+            deny=None if deny is None else known_rows(self._items, deny, "denied items"),
+            without=off,
+        )
+
+    def _history(self, user: ExternalId | None, history: Ids | None) -> NDArray[np.int32]:
         if (user is None) == (history is None):
             raise ConfigError(
                 "expected a user or a history, got " + ("neither" if user is None else "both") + "; give one"
             )
         if history is not None:
-            if not len(history):
+            keys = as_ids(history, "items")
+            if not keys:
                 raise DataError("expected a history of at least one item, got none; give the IDs of items")
-            return self.item_index(history)
-        row = self._find(self._users, user, "user")
+            return self.item_index(keys)
+        row = find(self._users, str(user), "user")
         start, end = self.interactions.user_indptr[row : row + 2]
         return np.asarray(self.interactions.item_index[start:end], dtype=np.int32)
 
-    def _rank(
-        self, past: NDArray[np.int32], k: int, mode: RankingMode | None, exclude_seen: bool
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        available = self.interactions.num_items - (len(np.unique(past)) if exclude_seen else 0)
-        if not 1 <= k <= available:
-            seen = " that the user has not seen" if exclude_seen else ""
-            raise ConfigError(f"expected k between 1 and the {available} items{seen}, got {k}; lower k")
-        device = self.recommender.device
-        batch = history_batch(np.array([0, len(past)]), past, np.array([_NOBODY])).to(device)
-        exclude = batch.seen(self.interactions.num_items) if exclude_seen else None
-        with torch.inference_mode():
-            ranked = self._in_mode(mode).rank(batch, k, exclude=exclude)
-        items, scores = ranked.items[0].cpu().numpy(), ranked.scores[0].float().cpu().numpy()
-        return items[items >= 0], scores[items >= 0]
+    def _switched_off(self, without: Sequence[int] | None) -> tuple[int, ...]:
+        numbers = [] if without is None else column_values(without, "numbers of prototypes")
+        for number in numbers:
+            whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
+            if not whole or not 0 <= number < self.prototypes.num_prototypes:
+                raise ConfigError(
+                    f"expected prototypes between 0 and {self.prototypes.num_prototypes - 1} in without, "
+                    f"got {number!r}; see interests()"
+                )
+        return tuple(int(number) for number in numbers)
 
     def _in_mode(self, mode: str | None) -> G2Rec:
         """The recommender as configured, or a view of it that ranks otherwise and shares its weights."""
@@ -246,21 +395,26 @@ class Bundle:
         view.config.check()
         return view
 
-    def _user_interests(self, past: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        indices, weights = self.prototypes.user_interests(np.array([0, len(past)], dtype=np.int64), past)
-        held = indices[0] >= 0
-        return indices[0][held], weights[0][held]
+    def _tables(self, answers: Sequence[Ranked]) -> list[pa.Table]:
+        """A table for each answer; slices of one, which cost nothing."""
+        ends = np.cumsum([len(items) for items, _ in answers]).tolist()
+        if not ends:
+            return []
+        table = self._titled(np.concatenate([items for items, _ in answers]))
+        scores = np.concatenate([scores for _, scores in answers])
+        table = table.append_column("score", pa.array(scores, pa.float32()))
+        return [
+            table.slice(end - len(items), len(items)) for end, (items, _) in zip(ends, answers, strict=True)
+        ]
 
-    @staticmethod
-    def _find(known: Mapping[str, int], key: ExternalId | None, noun: str) -> int:
-        try:
-            return known[str(key)]
-        except KeyError:
-            example = next(iter(known), "")
-            raise DataError(
-                f"expected one of the {len(known)} known {noun}s (such as {example!r}), got {str(key)!r}; "
-                "check the ID"
-            ) from None
+    def _titled(self, rows: NDArray[np.integer[Any]]) -> pa.Table:
+        taken = pa.array(np.asarray(rows, dtype=np.int64))
+        return pa.table({name: self._labels[name].take(taken) for name in ("item_id", "title")})
+
+    @cached_property
+    def _labels(self) -> dict[str, pa.Array]:
+        catalogue = self.interactions.items
+        return {name: catalogue[name].combine_chunks() for name in ("item_id", "title")}
 
     @cached_property
     def _users(self) -> dict[str, int]:
@@ -271,8 +425,34 @@ class Bundle:
         return {str(value): row for row, value in enumerate(self.interactions.items["item_id"].to_pylist())}
 
     @cached_property
-    def _named(self) -> list[Interest]:
+    def _popularity(self) -> NDArray[np.int64]:
         events = self.interactions.train_events()
-        counts = np.bincount(events.item_index, minlength=self.interactions.num_items)
-        terms = item_terms(self.interactions.items, counts)
-        return name_interests(self.prototypes, self.interactions.titles, counts, terms=terms)
+        return np.bincount(events.item_index, minlength=self.interactions.num_items)
+
+    @cached_property
+    def _unit_items(self) -> NDArray[np.float32]:
+        items = np.asarray(self.embeddings.items, dtype=np.float32)
+        return np.asarray(items / np.maximum(np.linalg.norm(items, axis=1, keepdims=True), 1e-12))
+
+    @cached_property
+    def _titles(self) -> TitleSearch:
+        return TitleSearch(self.interactions.titles, self._popularity)
+
+    @cached_property
+    def _named(self) -> list[Interest]:
+        terms = item_terms(self.interactions.items, self._popularity)
+        return name_interests(self.prototypes, self.interactions.titles, self._popularity, terms=terms)
+
+
+def check_count(k: Any, most: int | None, noun: str) -> None:
+    """Raise `ConfigError` unless ``k`` is a whole number from 1 to ``most``."""
+    whole = isinstance(k, int | np.integer) and not isinstance(k, bool)
+    if whole and k >= 1 and (most is None or k <= most):
+        return
+    if not whole:
+        raise ConfigError(f"expected k as a whole number, got {k!r}; give one")
+    if most is None:
+        raise ConfigError(f"expected k of at least 1, got {k}; raise it")
+    raise ConfigError(
+        f"expected k between 1 and the {most} {noun}, got {k}; {'raise' if k < 1 else 'lower'} k"
+    )

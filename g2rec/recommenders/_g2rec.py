@@ -267,35 +267,44 @@ class G2Rec(Recommender):
         return x
 
     def prefix(
-        self, items: Int[Tensor, "B T"], lengths: Int[Tensor, " B"]
+        self,
+        items: Int[Tensor, "B T"],
+        lengths: Int[Tensor, " B"],
+        without: Bool[Tensor, "B C"] | None = None,
     ) -> tuple[Int[Tensor, "B m"], Float[Tensor, "B m"]]:
         """The prototypes and weights that stand before a history: of its first ``lengths`` items only."""
         if self.interests is None:
             raise ConfigError("this model was built without interest prototypes; use feed=prefix")
-        return self.interests.top(items, lengths, self.num_prefix)
+        return self.interests.top(items, lengths, self.num_prefix, without)
 
     def hidden(
         self,
         items: Int[Tensor, "B T"],
         prefix_lengths: Int[Tensor, " B"],
         catalogue: Float[Tensor, "I D"],
+        without: Bool[Tensor, "B C"] | None = None,
     ) -> Float[Tensor, "B T D"]:
-        """Outputs at the item positions; the prefix is made of the first ``prefix_lengths`` items."""
+        """Outputs at the item positions; the prefix is made of the first ``prefix_lengths`` items.
+
+        Prototypes in ``without`` count for nothing, in the prefix and in the running profile.
+        """
         scale = self.config.transformer.embedding_dim**0.5
         x = (
             torch.where((items < 0).unsqueeze(-1), self.empty, F.embedding(items.clamp(min=0), catalogue))
             * scale
         )
         if self.config.feed == "interleaved" and self.interests is not None:
-            x = x + self.enter_interest(self.interests.running(items))
+            x = x + self.enter_interest(self.interests.running(items, without))
         if self.num_prefix and self.interests is not None:
-            x = torch.cat([self._prefix_tokens(items, prefix_lengths) * scale, x], dim=1)
+            x = torch.cat([self._prefix_tokens(items, prefix_lengths, without) * scale, x], dim=1)
         out: Tensor = self.transformer(x)[:, self.num_prefix :]
         return out
 
-    def _prefix_tokens(self, items: Tensor, lengths: Tensor) -> Float[Tensor, "B m D"]:
+    def _prefix_tokens(
+        self, items: Tensor, lengths: Tensor, without: Tensor | None
+    ) -> Float[Tensor, "B m D"]:
         assert self.interests is not None
-        indices, weights = self.prefix(items, lengths)
+        indices, weights = self.prefix(items, lengths, without)
         known = indices.clamp(min=0)
         token: Tensor = self.enter_interest(self.interests.vectors[known]) + self.prototype_embedding(known)
         token = token + weights.unsqueeze(-1) * self.weight_direction
@@ -395,18 +404,23 @@ class G2Rec(Recommender):
         rows = torch.arange(len(items), device=items.device)
         at = (batch.lengths - 1).clamp(min=0)
         catalogue = self.represent_items()
-        hidden = self.hidden(items, batch.lengths, catalogue)[rows, at].float()
+        hidden = self.hidden(items, batch.lengths, catalogue, batch.without)[rows, at].float()
         if not self.config.dense_weight:
             return hidden, None
-        evidence = self._evidence(items)
+        evidence = self._evidence(items, batch.without)
         evidence = None if evidence is None else evidence[rows, at]
         logits = self._dense_logits(hidden, catalogue, evidence, *_seen_at(items, rows, at)).float()
         return hidden, logits.masked_fill((batch.lengths == 0).unsqueeze(1), 0.0)
 
-    def _evidence(self, items: Int[Tensor, "B T"]) -> Float[Tensor, "B T F"] | None:
+    def _evidence(
+        self, items: Int[Tensor, "B T"], without: Bool[Tensor, "B C"] | None = None
+    ) -> Float[Tensor, "B T F"] | None:
         if self.evidence_gate is None or self.content is None:
             return None
-        return decayed_mean(self.content[items.clamp(min=0)], self.config.evidence_decay)
+        keep = None
+        if without is not None and self.interests is not None:
+            keep = self.interests.share_left(items, without)
+        return decayed_mean(self.content[items.clamp(min=0)], self.config.evidence_decay, keep)
 
     def _dense_logits(
         self,

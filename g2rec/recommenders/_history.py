@@ -23,10 +23,15 @@ class HistoryBatch:
     """Item indices; -1 pads."""
     lengths: Int[Tensor, " B"]
     """Items in each row; may be 0."""
+    without: Bool[Tensor, "B C"] | None = None
+    """Interest prototypes that a user switched off; models without prototypes ignore it."""
 
     def to(self, device: torch.device | str) -> "HistoryBatch":
         """The same batch on ``device``."""
-        return HistoryBatch(self.user_index.to(device), self.items.to(device), self.lengths.to(device))
+        without = None if self.without is None else self.without.to(device)
+        return HistoryBatch(
+            self.user_index.to(device), self.items.to(device), self.lengths.to(device), without
+        )
 
     def last(self, n: int) -> "HistoryBatch":
         """Only the latest ``n`` items of each user."""
@@ -36,7 +41,8 @@ class HistoryBatch:
         columns = torch.arange(n, device=self.items.device)
         at = (self.lengths - kept).unsqueeze(1) + columns
         items = self.items.gather(1, at.clamp(max=self.items.shape[1] - 1))
-        return HistoryBatch(self.user_index, items.masked_fill(columns >= kept.unsqueeze(1), -1), kept)
+        items = items.masked_fill(columns >= kept.unsqueeze(1), -1)
+        return HistoryBatch(self.user_index, items, kept, self.without)
 
     def recent(self, n: int) -> Int[Tensor, "B n"]:
         """The latest ``n`` items, newest first; -1 pads."""

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from g2rec.errors import DataError
-from g2rec.shapes import Float, Int, Tensor
+from g2rec.shapes import Bool, Float, Int, Tensor
 
 
 class HistoryInterests(nn.Module):
@@ -50,11 +50,15 @@ class HistoryInterests(nn.Module):
         self.register_buffer("profiles", profiles)
 
     def top(
-        self, items: Int[Tensor, "B T"], lengths: Int[Tensor, " B"], m: int
+        self,
+        items: Int[Tensor, "B T"],
+        lengths: Int[Tensor, " B"],
+        m: int,
+        without: Bool[Tensor, "B C"] | None = None,
     ) -> tuple[Int[Tensor, "B m"], Float[Tensor, "B m"]]:
         """The ``m`` heaviest prototypes of the first ``lengths`` items; weights sum to 1, or 0 without items.
 
-        -1 and weight 0 fill up where there are fewer.
+        -1 and weight 0 fill up where there are fewer. Prototypes in ``without`` weigh nothing.
         """
         C = len(self.vectors)
         age = lengths.unsqueeze(1) - 1 - torch.arange(items.shape[1], device=items.device)
@@ -64,19 +68,41 @@ class HistoryInterests(nn.Module):
         mass.scatter_add_(
             1, self.indices[seen].flatten(1), (self.weights[seen] * recency.unsqueeze(-1)).flatten(1)
         )
+        if without is not None:
+            mass = mass.masked_fill(without, 0.0)
         weights, indices = mass.topk(min(m, C), dim=1)
         weights = weights / weights.sum(1, keepdim=True).clamp(min=1e-12)
         return indices.masked_fill(weights == 0, -1), weights
 
-    def running(self, items: Int[Tensor, "B T"]) -> Float[Tensor, "B T E"]:
-        """The profile of the items up to and including each position."""
-        return decayed_mean(self.profiles[items.clamp(min=0)], self.decay)
+    def running(
+        self, items: Int[Tensor, "B T"], without: Bool[Tensor, "B C"] | None = None
+    ) -> Float[Tensor, "B T E"]:
+        """The profile of the items up to and including each position, ``without`` some prototypes."""
+        known = items.clamp(min=0)
+        if without is None:
+            return decayed_mean(self.profiles[known], self.decay)
+        left = self.weights[known].masked_fill(self._within(known, without), 0.0)
+        return decayed_mean((self.vectors[self.indices[known]] * left.unsqueeze(-1)).sum(2), self.decay)
+
+    def share_left(self, items: Int[Tensor, "B T"], without: Bool[Tensor, "B C"]) -> Float[Tensor, "B T"]:
+        """How much of each item belongs to none of the prototypes in ``without``, from 0 to 1."""
+        known = items.clamp(min=0)
+        return self.weights[known].masked_fill(self._within(known, without), 0.0).sum(-1)
+
+    def _within(self, known: Int[Tensor, "B T"], without: Bool[Tensor, "B C"]) -> Bool[Tensor, "B T R"]:
+        indices = self.indices[known]
+        return without.gather(1, indices.flatten(1)).view(indices.shape)
 
 
-def decayed_mean(x: Float[Tensor, "B T E"], decay: float) -> Float[Tensor, "B T E"]:
-    """Recency-weighted mean of the rows up to and including each position."""
+def decayed_mean(
+    x: Float[Tensor, "B T E"], decay: float, keep: Float[Tensor, "B T"] | None = None
+) -> Float[Tensor, "B T E"]:
+    """Recency-weighted mean of the rows up to and including each position, each weighed by ``keep`` too."""
     T = x.shape[1]
     at = torch.arange(T, device=x.device)
     age = (at.unsqueeze(1) - at).float()
     weights = torch.where(age >= 0, decay ** age.clamp(min=0), 0.0)
-    return (weights / weights.sum(1, keepdim=True)).to(x.dtype) @ x
+    if keep is None:
+        return (weights / weights.sum(1, keepdim=True)).to(x.dtype) @ x
+    kept = weights * keep.unsqueeze(1)
+    return (kept / kept.sum(2, keepdim=True).clamp(min=1e-12)).to(x.dtype) @ x
