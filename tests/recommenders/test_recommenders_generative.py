@@ -152,9 +152,11 @@ def test_the_prefix_in_training_has_seen_no_target_of_the_loss(monkeypatch: pyte
     taken: list[int] = []
     prefix, dense = model.prefix, model._dense_logits
 
-    def spy_prefix(items: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def spy_prefix(
+        items: torch.Tensor, lengths: torch.Tensor, without: None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         seen.append(lengths)
-        return prefix(items, lengths)
+        return prefix(items, lengths, without)
 
     def spy_dense(hidden: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
         taken.append(len(hidden))
