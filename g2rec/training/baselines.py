@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from g2rec.errors import ConfigError
 from g2rec.recommenders import ItemKNN, ItemTransitions, Popularity, Recommender, tiger_config
+from g2rec.training.code_lm import fit_code_lm
 from g2rec.training.g2rec import fit_g2rec
 from g2rec.training.lightgcn import fit_lightgcn
 from g2rec.training.sequence import fit_sasrec
@@ -30,10 +31,10 @@ def fit_baseline(
         interactions: The prepared log.
         config: Its settings are taken from here.
         folder: Gets checkpoints and logs.
-        semantic_ids: IDs of the content alone, for TIGER.
+        semantic_ids: IDs of the content alone, for models that spell them.
 
     Raises:
-        ConfigError: If TIGER is asked for without IDs, or a setting is out of range.
+        ConfigError: If such a model is asked for without IDs, or a setting is out of range.
     """
     seed = config.seed
     if name == "popularity":
@@ -52,8 +53,10 @@ def fit_baseline(
         return fit_sasrec(interactions, cosine, config.sasrec_fit, folder, seed)[0]
     if semantic_ids is None:
         raise ConfigError(
-            "TIGER needs semantic IDs of the items' content, got none; fit a tokenizer without a graph"
+            f"{name} needs semantic IDs of the items' content, got none; fit a tokenizer without a graph"
         )
+    if name == "code_lm":
+        return fit_code_lm(interactions, semantic_ids, config.code_lm, config.code_lm_fit, folder, seed)[0]
     model = config.recommender
     tiger = tiger_config(model.transformer, beam_width=model.beam_width)
     fitted, _ = fit_g2rec(interactions, semantic_ids, None, None, tiger, config.recommender_fit, folder, seed)

@@ -247,7 +247,7 @@ class Run:
         """One baseline, fitted on the same training events."""
         path = self.folder / "baselines" / name
         inputs = ["interactions/interactions"]
-        if name == "tiger":
+        if name in ("tiger", "code_lm"):
             inputs.append("content_tokenizer/semantic_ids")
             semantic_ids: SemanticIds | None = self.content_tokenizer.semantic_ids
         else:
@@ -433,6 +433,7 @@ class Run:
             "sasrec": [config.sasrec, config.sasrec_fit],
             "sasrec_cosine": [config.sasrec, config.sasrec_fit],
             "tiger": [config.recommender, config.recommender_fit],
+            "code_lm": [config.code_lm, config.code_lm_fit],
         }.get(name)
 
 
@@ -444,6 +445,7 @@ TITLES = {
     "sasrec": "SASRec",
     "sasrec_cosine": "SASRec-cosine",
     "tiger": "TIGER",
+    "code_lm": "CodeLM",
     "g2rec": "G2Rec",
 }
 """Names of the models in tables."""

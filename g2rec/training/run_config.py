@@ -7,14 +7,14 @@ from g2rec.encoders import GraphSAGEConfig, LightGCNConfig
 from g2rec.graph import CoEngagementConfig
 from g2rec.interactions import InteractionsConfig
 from g2rec.prototypes import GraphHeadConfig, ModularityConfig, RandomPrototypesConfig
-from g2rec.recommenders import G2RecConfig, LightGCNRecommenderConfig, SASRecConfig
+from g2rec.recommenders import CodeLMConfig, G2RecConfig, LightGCNRecommenderConfig, SASRecConfig
 from g2rec.tokenizers import RQVAEConfig, SubwordConfig, TokenizerConfig
 from g2rec.training.encoder import LinkConfig
 from g2rec.training.fitting import FitConfig
 from g2rec.training.tokenizer import JointMode, TokenizerInputs
 
 BaselineName = Literal[
-    "popularity", "item_transitions", "item_knn", "lightgcn", "sasrec", "sasrec_cosine", "tiger"
+    "popularity", "item_transitions", "item_knn", "lightgcn", "sasrec", "sasrec_cosine", "tiger", "code_lm"
 ]
 
 
@@ -76,5 +76,9 @@ class RunConfig:
     """The SASRec baselines; sasrec takes dot logits without label smoothing, sasrec_cosine these."""
     sasrec_fit: FitConfig = field(default_factory=FitConfig)
     """Their training."""
+    code_lm: CodeLMConfig = field(default_factory=CodeLMConfig)
+    """The language model of codes, on IDs of the content alone."""
+    code_lm_fit: FitConfig = field(default_factory=FitConfig)
+    """Its training."""
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     """How rankings are measured."""
