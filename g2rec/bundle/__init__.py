@@ -3,10 +3,12 @@
 from g2rec.bundle._bundle import Bundle
 from g2rec.bundle._interests import Explanation, Interest, PastItem, RecommendedItem, name_interests
 from g2rec.bundle._labels import ItemLabels, item_labels
+from g2rec.bundle._new_items import ContentEmbedding
 from g2rec.bundle._words import ItemTerms, group_words, item_terms
 
 __all__ = [
     "Bundle",
+    "ContentEmbedding",
     "Explanation",
     "Interest",
     "ItemLabels",

@@ -3,7 +3,7 @@
 import copy
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +33,7 @@ from g2rec.bundle._interests import (
     read_interests,
     without_interests,
 )
+from g2rec.bundle._new_items import ContentEmbedding, NewItems, read_new_items, unit
 from g2rec.bundle._ranking import Question, Ranked, rank_questions
 from g2rec.bundle._search import TitleSearch
 from g2rec.bundle._words import item_terms
@@ -41,15 +42,19 @@ from g2rec.errors import ArtifactError, ConfigError, DataError
 from g2rec.interactions import Interactions
 from g2rec.prototypes import InterestPrototypes
 from g2rec.recommenders import G2Rec
-from g2rec.tokenizers import SemanticIds
+from g2rec.tokenizers import ItemTokenizer, SemanticIds, load_tokenizer
 
-_PARTS: dict[str, Any] = {
-    "interactions": Interactions,
-    "embeddings": NodeEmbeddings,
-    "prototypes": InterestPrototypes,
-    "semantic_ids": SemanticIds,
-    "recommender": G2Rec,
+_PARTS: dict[str, Callable[[Path], Any]] = {
+    "interactions": Interactions.load,
+    "embeddings": NodeEmbeddings.load,
+    "prototypes": InterestPrototypes.load,
+    "semantic_ids": SemanticIds.load,
+    "recommender": G2Rec.load,
+    "tokenizer": load_tokenizer,
+    "content_embedding": ContentEmbedding.load,
 }
+_OPTIONAL = ("tokenizer", "content_embedding")
+"""What new items need, and older bundles lack."""
 
 RankingMode = Literal["generative", "dense", "hybrid"]
 
@@ -67,6 +72,10 @@ class Bundle:
     prototypes: InterestPrototypes
     semantic_ids: SemanticIds
     recommender: G2Rec
+    tokenizer: ItemTokenizer | None = None
+    """Gives new items their IDs; None in a bundle that cannot take any."""
+    content_embedding: ContentEmbedding | None = None
+    """Places them by their content; None likewise."""
 
     def __post_init__(self) -> None:
         items = self.interactions.num_items
@@ -101,13 +110,14 @@ class Bundle:
         try:
             hashes: dict[str, str] = {}
             for name in _PARTS:
-                hashes[name] = (
-                    getattr(self, name).save(staging / "parts" / name, made_from=dict(hashes)).content_hash
-                )
+                part = getattr(self, name)
+                if part is not None:
+                    saved = part.save(staging / "parts" / name, made_from=dict(hashes))
+                    hashes[name] = saved.content_hash
             save_folder(
                 staging / "bundle", "bundle", config=config, made_from=made_from, meta={"parts": hashes}
             )
-            for name in _PARTS:
+            for name in hashes:
                 (staging / "parts" / name).rename(staging / "bundle" / name)
             replace_path(staging / "bundle", path)
         finally:
@@ -122,14 +132,20 @@ class Bundle:
             ArtifactError: If it is missing, damaged, or has a part that it was not saved with.
         """
         folder = open_folder(path, "bundle")
-        for name, expected in folder.meta["parts"].items():
+        parts = folder.meta["parts"]
+        missing = [name for name in _PARTS if name not in parts and name not in _OPTIONAL]
+        unknown = [name for name in parts if name not in _PARTS]
+        if missing or unknown:
+            odd = f"lacks {missing[0]}" if missing else f"has the unknown part {unknown[0]}"
+            raise ArtifactError(f"{path} {odd}, it was written by another version; update g2rec")
+        for name, expected in parts.items():
             found = read_json(path / name / "manifest.json").get("content_hash")
             if found != expected:
                 raise ArtifactError(
                     f"{path} was saved with {name} {expected}, it holds {name} {found}; "
                     "restore that folder or run `g2rec run` again"
                 )
-        return cls(**{name: kind.load(path / name) for name, kind in _PARTS.items()})
+        return cls(**{name: load(path / name) for name, load in _PARTS.items() if name in parts})
 
     def recommend(
         self,
@@ -311,6 +327,70 @@ class Bundle:
         rows = self._titles.rows(text, k)
         return self._titled(rows).append_column("events", pa.array(self._popularity[rows]))
 
+    def tokenize(self, new_items: Any) -> pa.Table:
+        """Semantic IDs for items that the bundle does not know, from the frozen tokenizer.
+
+        Args:
+            new_items: A table (Arrow, pandas, polars), a mapping of columns, or a list of rows, with the
+                column item_id and what the catalogue's content was made of: its text columns, or a column
+                content of vectors.
+
+        Returns:
+            Columns item_id and semantic_id, a list of codes; no ID is one of the catalogue's.
+
+        Raises:
+            ConfigError: If the bundle has no content or no tokenizer.
+            DataError: If a column is missing, or an item is known already.
+        """
+        new = self._read_new(new_items)
+        codes = self._codes(new)[0]
+        return pa.table({"item_id": pa.array(new.keys), "semantic_id": pa.array(codes.tolist())})
+
+    def add_items(self, new_items: Any) -> "Bundle":
+        """A bundle that also knows new items, without training: they can be recommended, searched, explained,
+        and be part of a history.
+
+        They have the IDs of `tokenize`, an embedding and interests by their content, and no events. The
+        catalogue's items keep all that they have.
+
+        Args:
+            new_items: As in `tokenize`; columns title and others of the catalogue are kept.
+
+        Raises:
+            ConfigError: If the bundle has no content or no tokenizer.
+            DataError: If a column is missing or does not fit, or an item is known already.
+        """
+        new = self._read_new(new_items)
+        codes, embeddings = self._codes(new)
+        assert self.content_embedding is not None
+        held = self.prototypes
+        try:
+            interactions = self.interactions.with_items(new.table, new.content)
+        except pa.ArrowException as error:
+            reason = str(error).splitlines()[0]
+            raise DataError(
+                f"the new items do not fit the catalogue's columns: {reason}; mend them"
+            ) from None
+        own = self.content_embedding.memberships(embeddings, held, self.embeddings.items)
+        prototypes = replace(
+            held,
+            indices=np.concatenate([held.indices, own.indices]),
+            weights=np.concatenate([held.weights, own.weights]),
+        )
+        nodes = replace(self.embeddings, items=np.concatenate([self.embeddings.items, embeddings]))
+        ids = replace(self.semantic_ids, codes=np.concatenate([self.semantic_ids.codes, codes]))
+        memberships = (prototypes.vectors, prototypes.indices, prototypes.weights)
+        return replace(
+            self,
+            interactions=interactions,
+            embeddings=nodes,
+            prototypes=prototypes,
+            semantic_ids=ids,
+            recommender=self.recommender.with_items(
+                ids.codes, memberships, nodes.items, interactions.content
+            ),
+        )
+
     def interests(self) -> list[Interest]:
         """All prototypes in words: named by the terms of their items, with their top items."""
         return self._named
@@ -331,6 +411,32 @@ class Bundle:
     def semantic_id(self, item_index: int) -> tuple[int, ...]:
         """The codes of an item, level by level."""
         return tuple(self.semantic_ids.codes[item_index].tolist())
+
+    def _read_new(self, new_items: Any) -> NewItems:
+        content_map = self.interactions.content_map
+        if self.interactions.content is None:
+            raise ConfigError(
+                "this catalogue has no content, so nothing is known of an item without events; "
+                "name text columns in the recipe and run again"
+            )
+        if content_map is None or self.tokenizer is None or self.content_embedding is None:
+            raise ConfigError(
+                "this bundle lacks what new items need, an older g2rec wrote it; "
+                "run g2rec run again in a new folder"
+            )
+        return read_new_items(new_items, content_map, self._items)
+
+    def _codes(self, new: NewItems) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """IDs and embeddings of new items."""
+        assert self.tokenizer is not None and self.content_embedding is not None
+        embeddings = self.content_embedding.embed(new.content)
+        blocks = self.tokenizer.blocks
+        codes = self.tokenizer.tokenize_new(
+            new.content if "content" in blocks else None,
+            embeddings if "embedding" in blocks else None,
+            taken=self.semantic_ids,
+        )
+        return codes, embeddings
 
     def _question(
         self,
@@ -431,8 +537,7 @@ class Bundle:
 
     @cached_property
     def _unit_items(self) -> NDArray[np.float32]:
-        items = np.asarray(self.embeddings.items, dtype=np.float32)
-        return np.asarray(items / np.maximum(np.linalg.norm(items, axis=1, keepdims=True), 1e-12))
+        return unit(self.embeddings.items)
 
     @cached_property
     def _titles(self) -> TitleSearch:

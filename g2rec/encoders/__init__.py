@@ -2,7 +2,7 @@
 
 from g2rec.encoders._base import EncoderConfig, GraphEncoder
 from g2rec.encoders._embeddings import NodeEmbeddings
-from g2rec.encoders._features import DroppedItems, NodeFeatures, drop_items
+from g2rec.encoders._features import DroppedItems, NodeFeatures, content_ridge, drop_items
 from g2rec.encoders._lightgcn import LightGCN, LightGCNConfig
 from g2rec.encoders._loading import load_encoder
 from g2rec.encoders._loss import link_loss
@@ -18,6 +18,7 @@ __all__ = [
     "LightGCNConfig",
     "NodeEmbeddings",
     "NodeFeatures",
+    "content_ridge",
     "drop_items",
     "link_loss",
     "load_encoder",

@@ -104,10 +104,26 @@ class NodeFeatures(nn.Module):
 
     @torch.no_grad()
     def set_new(self, content: NDArray[np.float64], embeddings: NDArray[np.float32]) -> None:
-        """Fit M and b by ridge regression of known items' embeddings [n, D] on their content [n, F]."""
-        ridge = RidgeCV(alphas=np.logspace(-1, 5, 13)).fit(content, embeddings)
-        self.new_weight.copy_(torch.from_numpy(np.atleast_2d(ridge.coef_).T))
-        self.new_bias.copy_(torch.from_numpy(np.atleast_1d(ridge.intercept_)))
+        """Fit M and b on known items: `content_ridge`."""
+        weight, bias = content_ridge(content, embeddings)
+        self.new_weight.copy_(torch.from_numpy(weight))
+        self.new_bias.copy_(torch.from_numpy(bias))
+
+
+def content_ridge(
+    content: NDArray[np.float64], embeddings: NDArray[np.float32]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Ridge regression of items' embeddings on their content, its penalty chosen by leave-one-out error.
+
+    Args:
+        content: [n, F].
+        embeddings: [n, D].
+
+    Returns:
+        M [F, D] and b [D]: an embedding is M^T f + b.
+    """
+    ridge = RidgeCV(alphas=np.logspace(-1, 5, 13)).fit(content, embeddings)
+    return np.atleast_2d(ridge.coef_).T, np.atleast_1d(ridge.intercept_)
 
 
 class DroppedItems(NamedTuple):

@@ -1,8 +1,8 @@
 """Events with mapped ids, filtered and split, and the item table and features that go with them."""
 
-from g2rec.interactions._content import fit_content
+from g2rec.interactions._content import ContentMap
 from g2rec.interactions._filter import k_core, keep_first
-from g2rec.interactions._import import import_events
+from g2rec.interactions._import import as_table, import_events
 from g2rec.interactions._interactions import (
     TEST,
     TRAIN,
@@ -20,12 +20,13 @@ __all__ = [
     "TRAIN",
     "UNUSED",
     "VALIDATION",
+    "ContentMap",
     "Events",
     "Interactions",
     "InteractionsConfig",
     "Sequences",
     "Targets",
-    "fit_content",
+    "as_table",
     "import_events",
     "k_core",
     "keep_first",

@@ -2,8 +2,9 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -154,6 +155,29 @@ def read_table(path: Path) -> pa.Table:
     except (pa.ArrowInvalid, json.JSONDecodeError) as error:
         raise DataError(f"{path} cannot be read: {str(error).splitlines()[0]}; check the file") from None
     raise DataError(f"{path} should end in {', '.join(_SUFFIXES)}; convert it to one of them")
+
+
+def as_table(frame: Any) -> pa.Table:
+    """A table from Arrow, pandas, polars (whatever has Arrow's C interface), a mapping of columns, or rows.
+
+    Raises:
+        DataError: If it is none of these.
+    """
+    try:
+        if isinstance(frame, pa.Table):
+            return frame
+        if isinstance(frame, Mapping):
+            return pa.table(dict(frame))
+        if isinstance(frame, list | tuple) and all(isinstance(row, Mapping) for row in frame):
+            return pa.Table.from_pylist([dict(row) for row in frame])
+        if isinstance(frame, pa.RecordBatch) or hasattr(frame, "__arrow_c_stream__"):
+            return pa.table(frame)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise DataError(f"the table cannot be read: {str(error).splitlines()[0]}; mend it") from None
+    raise DataError(
+        f"expected a table (Arrow, pandas, polars), a mapping of columns or a list of rows, got a "
+        f"{type(frame).__name__}; make one of it"
+    )
 
 
 def _write(path: Path, content: pa.Table | str) -> None:

@@ -1,7 +1,7 @@
 """The hand-over: who did what, in which order, and which part of it may be learned from."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from g2rec.artifacts import Folder, open_folder, save_folder
+from g2rec.interactions._content import ContentMap
 
 TRAIN, VALIDATION, TEST, UNUSED = 0, 1, 2, 3
 _KIND = "interactions"
@@ -90,6 +91,7 @@ class Interactions:
         content: float32 [I, F] item features, standardized; None where there are none.
         split: ``"leave_one_out"`` or ``"temporal"``.
         name: The recipe's name.
+        content_map: Gives an item that comes later its content; None where there is no content.
     """
 
     user_index: Array
@@ -101,6 +103,7 @@ class Interactions:
     content: Array | None = None
     split: Literal["leave_one_out", "temporal"] = "leave_one_out"
     name: str = ""
+    content_map: ContentMap | None = None
 
     @property
     def num_users(self) -> int:
@@ -127,6 +130,23 @@ class Interactions:
         """The title of every item, by item index."""
         titles: list[str] = self.items["title"].to_pylist()
         return titles
+
+    def with_items(self, items: pa.Table, content: Array) -> "Interactions":
+        """The same events over a catalogue that has more items at its end.
+
+        Args:
+            items: The new items, with the columns ``item_id`` and ``title`` and any others of the catalogue.
+            content: float32 [n, F], theirs.
+        """
+        columns = {}
+        for field in self.items.schema:
+            if field.name in items.column_names:
+                columns[field.name] = items[field.name].cast(field.type)
+            else:
+                columns[field.name] = pa.chunked_array([pa.nulls(items.num_rows, field.type)])
+        table = pa.concat_tables([self.items, pa.table(columns, schema=self.items.schema)])
+        held = np.asarray(self.content, dtype=np.float32)
+        return replace(self, items=table, content=np.concatenate([held, content.astype(np.float32)]))
 
     def train_events(self) -> Events:
         """The events that anything may be fitted on."""
@@ -181,14 +201,13 @@ class Interactions:
             arrays["time"] = self.time
         if self.content is not None:
             arrays["content"] = self.content
+        tables = {"users": pa.table({"user_id": self.user_ids}), "items": self.items}
+        meta: dict[str, Any] = {"split": self.split, "name": self.name}
+        if self.content_map is not None:
+            more_arrays, more_tables, meta["content_map"] = self.content_map.parts()
+            arrays, tables = {**arrays, **more_arrays}, {**tables, **more_tables}
         return save_folder(
-            path,
-            _KIND,
-            arrays=arrays,
-            tables={"users": pa.table({"user_id": self.user_ids}), "items": self.items},
-            config=config,
-            made_from=made_from,
-            meta={"split": self.split, "name": self.name},
+            path, _KIND, arrays=arrays, tables=tables, config=config, made_from=made_from, meta=meta
         )
 
     @classmethod
@@ -199,6 +218,7 @@ class Interactions:
             ArtifactError: If the folder is missing, damaged, or of another kind.
         """
         folder = open_folder(path, _KIND)
+        content_map = folder.meta.get("content_map")
         return cls(
             user_index=folder.array("user_index"),
             item_index=folder.array("item_index"),
@@ -209,6 +229,7 @@ class Interactions:
             content=folder.array("content") if folder.has("content.npy") else None,
             split=folder.meta["split"],
             name=folder.meta["name"],
+            content_map=None if content_map is None else ContentMap.from_folder(folder, content_map),
         )
 
 

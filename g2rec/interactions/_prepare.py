@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from g2rec.artifacts import derive_seed
 from g2rec.errors import ConfigError, DataError
 from g2rec.interactions._codes import EventCodes, rank_events
-from g2rec.interactions._content import fit_content, join_text, standardize
+from g2rec.interactions._content import ContentMap, join_text
 from g2rec.interactions._interactions import TRAIN, Interactions
 from g2rec.interactions._split import filter_events, leave_one_out, split_temporal
 from g2rec.recipes import RawDataset, Recipe
@@ -117,7 +117,7 @@ def prepare(raw: RawDataset, recipe: Recipe, config: InteractionsConfig | None =
         split=split,
         name=raw.name,
     )
-    content = _content(raw, recipe, items, log.item_rows[item_codes], seen, config.seed)
+    content, content_map = _content(raw, recipe, log.item_rows[item_codes], seen, config.seed)
     logger.info(
         "interactions of %s: %d users, %d items, %d events (%d train) in %.1f s",
         raw.name,
@@ -127,7 +127,7 @@ def prepare(raw: RawDataset, recipe: Recipe, config: InteractionsConfig | None =
         int((parts == TRAIN).sum()),
         clock.perf_counter() - began,
     )
-    return dataclasses.replace(interactions, content=content)
+    return dataclasses.replace(interactions, content=content, content_map=content_map)
 
 
 def _permuted(learned: Array, cold: Array, seed: int) -> Array:
@@ -164,19 +164,22 @@ def _item_table(raw: RawDataset, item_codes: Array, log: EventCodes) -> pa.Table
 
 
 def _content(
-    raw: RawDataset, recipe: Recipe, items: pa.Table, rows: Array, seen: Array, seed: int
-) -> Array | None:
+    raw: RawDataset, recipe: Recipe, rows: Array, seen: Array, seed: int
+) -> tuple[Array | None, ContentMap | None]:
     spec = recipe.content
     if spec.kind == "none":
-        return None
+        return None, None
     if spec.kind == "embeddings" and raw.content is not None:
         given = np.asarray(raw.content[np.maximum(rows, 0)], np.float32)
         given[rows < 0] = given[rows >= 0].mean(0)
-        return standardize(given, seen)
+        fitted = ContentMap.of_vectors(given, seen)
+        return fitted.vectors(given), fitted
     # titles that we made up are no text: read the source's own columns
     source = raw.items.take(pa.array(rows, mask=rows < 0))
     held = tuple(name for name in spec.columns if name in source.column_names)
     if not held and spec.kind == "embeddings":
-        return None
-    texts = join_text(source, held or spec.columns)
-    return fit_content(texts, seen, spec.dim, derive_seed(seed, "content"))
+        return None, None
+    columns = held or spec.columns
+    texts = join_text(source, columns)
+    learned = ContentMap.of_text(texts, seen, columns, spec.dim, derive_seed(seed, "content"))
+    return (None, None) if learned is None else (learned.texts(texts), learned)

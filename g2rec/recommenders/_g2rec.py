@@ -252,6 +252,38 @@ class G2Rec(Recommender):
         if self.item_embedding is not None:
             self.item_embedding.weight[~known] = 0
 
+    def with_items(
+        self,
+        codes: Array,
+        prototypes: tuple[Array, Array, Array],
+        graph: Array | None,
+        content: Array | None,
+    ) -> "G2Rec":
+        """The same model over a catalogue that has more items at its end.
+
+        These have no item embedding, as items without training events: they are ranked by their codes,
+        features and content.
+
+        Args:
+            codes: [I', L] semantic IDs, those of this model first.
+            prototypes: Vectors, and indices and weights of all items.
+            graph: Of all items.
+            content: Of all items.
+        """
+        with torch.random.fork_rng():
+            kept = None if self.interests is None else prototypes
+            model = G2Rec(self.config, codes, self.codebook_size, kept, graph, content)
+        state = model.state_dict()
+        for name, held in self.state_dict().items():
+            if name == "item_embedding.weight":
+                state[name] = torch.cat([held, held.new_zeros(len(codes) - len(held), held.shape[1])])
+            elif held.shape == state[name].shape:
+                state[name] = held
+            else:  # a row an item
+                state[name] = torch.cat([held, state[name][len(held) :].to(held)])
+        model.load_state_dict(state)
+        return model.eval().to(self.device)
+
     def represent_items(self) -> Float[Tensor, "I D"]:
         """Each item as the sum of what is known of it."""
         offset = torch.arange(self.codes.shape[1], device=self.codes.device) * self.codebook_size

@@ -22,7 +22,7 @@ from g2rec.artifacts import (
     save_folder,
     write_json,
 )
-from g2rec.bundle import Bundle
+from g2rec.bundle import Bundle, ContentEmbedding
 from g2rec.encoders import NodeEmbeddings
 from g2rec.errors import ArtifactError
 from g2rec.evaluation import TargetRanks, check_cutoffs, paired_test, summarize
@@ -44,7 +44,7 @@ from g2rec.prototypes import (
 )
 from g2rec.recipes import Recipe, fetch, read_dataset
 from g2rec.recommenders import G2Rec, Recommender, load_recommender
-from g2rec.tokenizers import SemanticIds
+from g2rec.tokenizers import SemanticIds, load_tokenizer
 from g2rec.training.baselines import fit_baseline
 from g2rec.training.encoder import FittedEncoder, fit_encoder
 from g2rec.training.g2rec import fit_g2rec
@@ -311,9 +311,17 @@ class Run:
                 "a bundle needs embeddings and prototypes, the tokenizer stage holds none; fit it again"
             )
         bundle = Bundle(
-            self.interactions, tokens.embeddings, tokens.prototypes, tokens.semantic_ids, self.recommender
+            self.interactions,
+            tokens.embeddings,
+            tokens.prototypes,
+            tokens.semantic_ids,
+            self.recommender,
+            load_tokenizer(self.folder / "tokenizer" / "tokenizer"),
+            ContentEmbedding.fit(
+                self.interactions, tokens.embeddings.items, tokens.prototypes, self.config.prototypes
+            ),
         )
-        hashes = self._hashes("recommender/model", *_TOKEN_PARTS)
+        hashes = self._hashes("recommender/model", "tokenizer/tokenizer", *_TOKEN_PARTS)
         path = self.folder / "bundle"
         if not path.is_dir() or dict(open_folder(path, "bundle").manifest["made_from"]) != hashes:
             bundle.save(path, config=self.config, made_from=hashes)
