@@ -10,7 +10,7 @@ from g2rec.shapes import Bool, Float, Int, Tensor
 
 Context = Tensor | tuple[Tensor, ...]
 """What is known of B users: tensors whose first dimension is B."""
-_CELLS = 20_000_000  # log-probabilities held at once when all items are scored
+_CELLS = 4_000_000  # log-probabilities held at once when all items are scored
 
 
 class CodeDecoder(Protocol):
