@@ -6,6 +6,7 @@ from g2rec.graph._build_config import GraphBuildConfig
 from g2rec.graph._build_log import find_files as find_log_files
 from g2rec.graph._coengagement import CoEngagementGraph
 from g2rec.graph._convert import TO_ITEM, TO_USER, event_pairs, pyg_data, to_dgl, to_networkx, to_pyg
+from g2rec.graph._pages import available_bytes
 from g2rec.graph._pairs import CoEngagementConfig, build_coengagement
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "CoEngagementGraph",
     "GraphBuildConfig",
     "InteractionGraph",
+    "available_bytes",
     "build_coengagement",
     "build_from_log",
     "build_graph",

@@ -5,6 +5,8 @@ from g2rec.recommenders._captured import CapturedRanking
 from g2rec.recommenders._code_lm import CodeLM, CodeLMConfig
 from g2rec.recommenders._decoding import CodeDecoder, beam_search, score_catalogue, score_items
 from g2rec.recommenders._depth import DepthDecoder
+from g2rec.recommenders._ease import EASE, EASEConfig
+from g2rec.recommenders._fusion import Fusion
 from g2rec.recommenders._g2rec import G2Rec, G2RecConfig, tiger_config
 from g2rec.recommenders._history import HistoryBatch, history_batch, pad_windows
 from g2rec.recommenders._knn import ItemKNN, ItemKNNConfig
@@ -13,18 +15,22 @@ from g2rec.recommenders._llama import export_llama
 from g2rec.recommenders._load import load_recommender
 from g2rec.recommenders._popularity import Popularity
 from g2rec.recommenders._sasrec import SASRec, SASRecConfig
+from g2rec.recommenders._text import TextNeighbors, TextNeighborsConfig
 from g2rec.recommenders._transformer import CausalTransformer, TransformerConfig
 from g2rec.recommenders._transitions import ItemTransitions, ItemTransitionsConfig
 from g2rec.recommenders._trie import PrefixTrie
 
 __all__ = [
+    "EASE",
     "CapturedRanking",
     "CausalTransformer",
     "CodeDecoder",
     "CodeLM",
     "CodeLMConfig",
     "DepthDecoder",
+    "EASEConfig",
     "EdgeBatch",
+    "Fusion",
     "G2Rec",
     "G2RecConfig",
     "HistoryBatch",
@@ -40,6 +46,8 @@ __all__ = [
     "Recommender",
     "SASRec",
     "SASRecConfig",
+    "TextNeighbors",
+    "TextNeighborsConfig",
     "TransformerConfig",
     "beam_search",
     "export_llama",

@@ -5,19 +5,25 @@ from pathlib import Path
 from g2rec.errors import ArtifactError
 from g2rec.recommenders._base import Recommender, saved_model_name
 from g2rec.recommenders._code_lm import CodeLM
+from g2rec.recommenders._ease import EASE
+from g2rec.recommenders._fusion import Fusion
 from g2rec.recommenders._g2rec import G2Rec
 from g2rec.recommenders._knn import ItemKNN
 from g2rec.recommenders._lightgcn import LightGCNRecommender
 from g2rec.recommenders._popularity import Popularity
 from g2rec.recommenders._sasrec import SASRec
+from g2rec.recommenders._text import TextNeighbors
 from g2rec.recommenders._transitions import ItemTransitions
 
 _MODELS: tuple[type[Recommender], ...] = (
     Popularity,
     ItemTransitions,
     ItemKNN,
+    EASE,
+    TextNeighbors,
     LightGCNRecommender,
     SASRec,
+    Fusion,
     CodeLM,
     G2Rec,
 )

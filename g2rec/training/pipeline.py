@@ -45,7 +45,7 @@ from g2rec.prototypes import (
 from g2rec.recipes import Recipe, fetch, read_dataset
 from g2rec.recommenders import G2Rec, Recommender, load_recommender
 from g2rec.tokenizers import SemanticIds, load_tokenizer
-from g2rec.training.baselines import fit_baseline
+from g2rec.training.baselines import SASREC, fit_baseline, fusion_parts
 from g2rec.training.encoder import FittedEncoder, fit_encoder
 from g2rec.training.g2rec import fit_g2rec
 from g2rec.training.ranking import rank_all
@@ -252,9 +252,13 @@ class Run:
             semantic_ids: SemanticIds | None = self.content_tokenizer.semantic_ids
         else:
             semantic_ids = None
+        parts: dict[str, Recommender] = {}
+        if name == "fusion":
+            parts = {part: self.baseline(part) for part in fusion_parts(self.interactions)}
+            inputs += [f"baselines/{part}/model" for part in parts]
 
         def make() -> Recommender:
-            model = fit_baseline(name, self.interactions, self.config, path, semantic_ids)
+            model = fit_baseline(name, self.interactions, self.config, path, semantic_ids, parts)
             model.cpu().save(path / "model", made_from=self._hashes(*inputs))
             return load_recommender(path / "model")
 
@@ -437,9 +441,10 @@ class Run:
     def _baseline_settings(self, name: str) -> Any:
         config = self.config
         return {
+            "ease": [config.ease],
+            "text_neighbors": [config.text_neighbors],
             "lightgcn": [config.lightgcn, config.lightgcn_fit],
-            "sasrec": [config.sasrec, config.sasrec_fit],
-            "sasrec_cosine": [config.sasrec, config.sasrec_fit],
+            **{sasrec: [config.sasrec, config.sasrec_fit] for sasrec in SASREC},
             "tiger": [config.recommender, config.recommender_fit],
             "code_lm": [config.code_lm, config.code_lm_fit],
         }.get(name)
@@ -449,9 +454,14 @@ TITLES = {
     "popularity": "Popularity",
     "item_transitions": "ItemTransitions",
     "item_knn": "ItemKNN",
+    "ease": "EASE",
+    "text_neighbors": "TextNeighbors",
     "lightgcn": "LightGCN",
+    "sasrec_bce": "SASRec-BCE",
     "sasrec": "SASRec",
     "sasrec_cosine": "SASRec-cosine",
+    "sasrec_graph": "SASRec-graph",
+    "fusion": "Fusion",
     "tiger": "TIGER",
     "code_lm": "CodeLM",
     "g2rec": "G2Rec",

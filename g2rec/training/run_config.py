@@ -7,14 +7,33 @@ from g2rec.encoders import GraphSAGEConfig, LightGCNConfig
 from g2rec.graph import CoEngagementConfig
 from g2rec.interactions import InteractionsConfig
 from g2rec.prototypes import GraphHeadConfig, ModularityConfig, RandomPrototypesConfig
-from g2rec.recommenders import CodeLMConfig, G2RecConfig, LightGCNRecommenderConfig, SASRecConfig
+from g2rec.recommenders import (
+    CodeLMConfig,
+    EASEConfig,
+    G2RecConfig,
+    LightGCNRecommenderConfig,
+    SASRecConfig,
+    TextNeighborsConfig,
+)
 from g2rec.tokenizers import RQVAEConfig, SubwordConfig, TokenizerConfig
 from g2rec.training.encoder import LinkConfig
 from g2rec.training.fitting import FitConfig
 from g2rec.training.tokenizer import JointMode, TokenizerInputs
 
 BaselineName = Literal[
-    "popularity", "item_transitions", "item_knn", "lightgcn", "sasrec", "sasrec_cosine", "tiger", "code_lm"
+    "popularity",
+    "item_transitions",
+    "item_knn",
+    "ease",
+    "text_neighbors",
+    "lightgcn",
+    "sasrec_bce",
+    "sasrec",
+    "sasrec_cosine",
+    "sasrec_graph",
+    "fusion",
+    "tiger",
+    "code_lm",
 ]
 
 
@@ -68,12 +87,16 @@ class RunConfig:
     """Training of the recommender, and of TIGER."""
     baselines: tuple[BaselineName, ...] = ("popularity", "item_transitions", "item_knn", "lightgcn", "sasrec")
     """What stands beside G2Rec."""
+    ease: EASEConfig = field(default_factory=EASEConfig)
+    """The EASE baseline."""
+    text_neighbors: TextNeighborsConfig = field(default_factory=TextNeighborsConfig)
+    """The baseline of content alone."""
     lightgcn: LightGCNRecommenderConfig = field(default_factory=LightGCNRecommenderConfig)
     """The LightGCN baseline."""
     lightgcn_fit: FitConfig = field(default_factory=FitConfig)
     """Its training."""
     sasrec: SASRecConfig = field(default_factory=SASRecConfig)
-    """The SASRec baselines; sasrec takes dot logits without label smoothing, sasrec_cosine these."""
+    """The SASRec baselines: sasrec_bce, sasrec, sasrec_cosine, sasrec_graph set loss, logits and inputs."""
     sasrec_fit: FitConfig = field(default_factory=FitConfig)
     """Their training."""
     code_lm: CodeLMConfig = field(default_factory=CodeLMConfig)

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 
 from g2rec.artifacts import derive_seed
 from g2rec.errors import DataError
+from g2rec.graph import CoEngagementConfig, build_coengagement
 from g2rec.interactions import Interactions
 from g2rec.recommenders import HistoryBatch, Recommender, SASRec, SASRecConfig, history_batch, pad_windows
 from g2rec.shapes import Int, Tensor
@@ -18,6 +19,8 @@ from g2rec.training.fitting import FitConfig, FitReport, fit, optimizer
 from g2rec.training.ranking import batch_ndcg
 
 MONITOR = "val_ndcg@10"
+ITEM_GRAPH = CoEngagementConfig(window=3, weighting="log1p")
+"""Along which SASRec smooths item embeddings."""
 
 
 class Windows(NamedTuple):
@@ -168,7 +171,8 @@ def fit_sasrec(
         DataError: If there is nothing to train or validate on.
     """
     torch.manual_seed(derive_seed(seed, "sasrec", "init"))
-    model = config.build(num_items=interactions.num_items)
+    graph = build_coengagement(interactions, ITEM_GRAPH) if config.hops else None
+    model = config.build(num_items=interactions.num_items, coengagement=graph, content=interactions.content)
     windows = training_windows(interactions, config.transformer.max_len)
     train = window_loader(windows, fit_config.batch_size, seed)
     report = fit_recommender(model, train, interactions, fit_config=fit_config, folder=folder, seed=seed)

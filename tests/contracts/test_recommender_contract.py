@@ -11,8 +11,12 @@ import torch
 from scipy.sparse import csr_matrix
 
 from g2rec.errors import ArtifactError, ConfigError
+from g2rec.graph import CoEngagementGraph
 from g2rec.recommenders import (
+    EASE,
     CodeLMConfig,
+    EASEConfig,
+    Fusion,
     G2RecConfig,
     HistoryBatch,
     ItemKNN,
@@ -23,6 +27,7 @@ from g2rec.recommenders import (
     Popularity,
     Recommender,
     SASRecConfig,
+    TextNeighborsConfig,
     TransformerConfig,
     history_batch,
     load_recommender,
@@ -42,6 +47,25 @@ PROTOTYPES = (
 )
 
 
+CONTENT = RNG.normal(size=(NUM_ITEMS, 8)).astype(np.float32)
+RING = CoEngagementGraph(  # each item beside the next
+    NUM_ITEMS,
+    2 * np.arange(NUM_ITEMS + 1),
+    (np.arange(NUM_ITEMS)[:, None] + np.array([-1, 1])).ravel().astype(np.int32) % NUM_ITEMS,
+    np.ones(2 * NUM_ITEMS, dtype=np.float32),
+)
+
+
+def sasrec(**settings: Any) -> Recommender:
+    config = SASRecConfig(transformer=SMALL, **settings)
+    return config.build(num_items=NUM_ITEMS, coengagement=RING, content=CONTENT)
+
+
+def fusion() -> Recommender:
+    parts = {name: MODELS[name]() for name in ("sasrec-graph", "text", "ease", "transitions")}
+    return Fusion(parts, torch.tensor([1.0, 0.5, 0.0, 0.1]), -2.0)
+
+
 def g2rec(**settings: Any) -> Recommender:
     config = G2RecConfig(transformer=SMALL, num_prefix=2, beam_width=NUM_ITEMS, **settings)
     content = np.random.default_rng(1).normal(size=(NUM_ITEMS, 8)).astype(np.float32)
@@ -52,11 +76,16 @@ MODELS: dict[str, Callable[[], Recommender]] = {
     "popularity": lambda: Popularity(torch.arange(NUM_ITEMS)),
     "transitions": lambda: ItemTransitions(ItemTransitionsConfig(), MATRIX),
     "knn": lambda: ItemKNN(ItemKNNConfig(), MATRIX),
+    "ease": lambda: EASE(EASEConfig(), MATRIX),
+    "text": lambda: TextNeighborsConfig().build(content=CONTENT),
     "lightgcn": lambda: LightGCNRecommenderConfig(embedding_dim=8).build(
         num_users=NUM_USERS, num_items=NUM_ITEMS, user_index=EDGES[0], item_index=EDGES[1]
     ),
-    "sasrec-dot": lambda: SASRecConfig(transformer=SMALL, logits="dot").build(num_items=NUM_ITEMS),
-    "sasrec-cosine": lambda: SASRecConfig(transformer=SMALL).build(num_items=NUM_ITEMS),
+    "sasrec-bce": lambda: sasrec(loss="bce", logits="dot"),
+    "sasrec-dot": lambda: sasrec(logits="dot"),
+    "sasrec-cosine": lambda: sasrec(),
+    "sasrec-graph": lambda: sasrec(hops=2, use_content=True),
+    "fusion": fusion,
     "tiger": lambda: tiger_config(SMALL).build(codes=CODES, codebook_size=5),
     "code-lm": lambda: CodeLMConfig(
         transformer=dataclasses.replace(SMALL, positions="rotary"), beam_width=NUM_ITEMS

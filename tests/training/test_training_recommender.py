@@ -105,10 +105,21 @@ def test_transitions_by_hand() -> None:
     assert by_item[1] > by_item[2] > by_item[3]
 
 
-def test_sasrec_learns_the_rings(tmp_path: Path) -> None:
-    model, report = fit_sasrec(log(), SASRecConfig(transformer=SMALL), FIT, tmp_path, 0)
-    assert recall(model, log()) > 0.8
-    assert report.best_score is not None and report.best_score > 0.8
+@pytest.mark.parametrize(
+    ("settings", "ndcg"),
+    [
+        ({}, 0.8),
+        ({"loss": "bce", "logits": "dot"}, 0.6),  # one negative tells less a step
+        ({"loss": "bce"}, 0.5),
+        ({"hops": 2, "use_content": True}, 0.8),
+    ],
+    ids=["cosine", "bce", "bce-cosine", "graph"],
+)
+def test_sasrec_learns_the_rings(settings: dict[str, Any], ndcg: float, tmp_path: Path) -> None:
+    config = SASRecConfig(transformer=SMALL, **settings)
+    model, report = fit_sasrec(log(), config, FIT, tmp_path, 0)
+    assert recall(model, log()) > ndcg
+    assert report.best_score is not None and report.best_score > ndcg
 
 
 @pytest.mark.parametrize("loss", ["softmax", "bpr"])
