@@ -94,7 +94,9 @@ class Bundle:
                 "the recommender was trained on other semantic IDs than the bundle's; take both from one run"
             )
 
-    def save(self, path: Path, *, config: Any = None, made_from: Mapping[str, str] | None = None) -> Folder:
+    def save(
+        self, path: str | Path, *, config: Any = None, made_from: Mapping[str, str] | None = None
+    ) -> Folder:
         """Write the bundle whole or not at all.
 
         Args:
@@ -105,6 +107,7 @@ class Bundle:
         Raises:
             ArtifactError: If the disk refuses the write; an older bundle is untouched.
         """
+        path = Path(path)
         staging = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         shutil.rmtree(staging, ignore_errors=True)
         try:
@@ -125,12 +128,13 @@ class Bundle:
         return open_folder(path, "bundle", verify=False)
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: str | Path) -> Self:
         """Read a bundle back.
 
         Raises:
             ArtifactError: If it is missing, damaged, or has a part that it was not saved with.
         """
+        path = Path(path)
         folder = open_folder(path, "bundle")
         parts = folder.meta["parts"]
         missing = [name for name in _PARTS if name not in parts and name not in _OPTIONAL]

@@ -8,16 +8,20 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import jsonargparse
 
-from g2rec.cli.settings import check_settings_files, resolve_preset, with_known_settings
-from g2rec.errors import G2RecError
+from g2rec.cli.settings import check_keys, check_settings_files, resolve_preset, with_known_settings
+from g2rec.errors import ConfigError, G2RecError
+from g2rec.training.run_config import RunConfig
 
 _INTERRUPTED = 130
+Settings = RunConfig | Mapping[str, Any] | str | Path
+"""Settings of a run: themselves, a mapping of them, a preset's name, or a YAML file."""
 
 
 def invoke(words: tuple[str, ...], function: str, arguments: list[str]) -> int:
@@ -56,6 +60,35 @@ def invoke(words: tuple[str, ...], function: str, arguments: list[str]) -> int:
         where = f" {error.filename}" if error.filename else ""
         return _refuse(f"writing{where} failed: {error.strerror}; mend that and run the same command again")
     return 0
+
+
+def read_settings(config: Settings | None = None) -> RunConfig:
+    """Settings of a run, from what ``--config`` takes or from Python values.
+
+    Args:
+        config: A preset's name, a YAML file, a mapping as such a file holds, or the settings themselves.
+
+    Raises:
+        ConfigError: If there is no such file or preset, or a setting is unknown or out of range.
+    """
+    if isinstance(config, RunConfig):
+        return config
+    parser = _parser((), _settings_only)
+    try:
+        if config is None or isinstance(config, Mapping):
+            check_keys(dict(config or {}), RunConfig, "config")
+            values = parser.parse_object(dict(config or {}))
+        else:
+            arguments = resolve_preset(["--config", str(config)])
+            check_settings_files(arguments, RunConfig)
+            values = parser.parse_args(arguments)
+    except jsonargparse.ArgumentError as error:
+        raise ConfigError(_of_another_class(error, RunConfig) or _one_line(error)) from None
+    return _keywords(_settings_only, parser.instantiate(values))["settings"]  # type: ignore[no-any-return]
+
+
+def _settings_only(settings: RunConfig) -> None:
+    """What `read_settings` parses for."""
 
 
 def _terminate(signum: int, frame: Any) -> None:

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import typing
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,6 @@ def check_settings_files(arguments: list[str], settings: type, others: Collectio
     Raises:
         ConfigError: If a file is no YAML mapping or has an unknown key at its top.
     """
-    known = [*(field.name for field in dataclasses.fields(settings)), *others]
     words = [*arguments, ""]
     named = [word.partition("=")[2] or words[at + 1] for at, word in enumerate(arguments) if _is_config(word)]
     for path in map(Path, named):
@@ -67,9 +66,19 @@ def check_settings_files(arguments: list[str], settings: type, others: Collectio
             raise ConfigError(
                 f"expected settings by name in {path}, got a {type(held).__name__}; see --print_config"
             )
-        unknown = [str(key) for key in held if key not in known]
-        if unknown:
-            raise ConfigError(f"{path} has the unknown key {unknown[0]}; known keys are {', '.join(known)}")
+        check_keys(held, settings, str(path), others)
+
+
+def check_keys(held: Mapping[str, Any], settings: type, where: str, others: Collection[str] = ()) -> None:
+    """Refuse a key that settings do not have.
+
+    Raises:
+        ConfigError: If there is one.
+    """
+    known = [*(field.name for field in dataclasses.fields(settings)), *others]
+    unknown = [str(key) for key in held if key not in known]
+    if unknown:
+        raise ConfigError(f"{where} has the unknown key {unknown[0]}; known keys are {', '.join(known)}")
 
 
 def _is_config(word: str) -> bool:

@@ -30,15 +30,17 @@ from g2rec.recipes import (
 )
 
 _SUFFIXES = (".parquet", ".csv", ".jsonl")
+_EVENTS, _ITEMS = Path("events"), Path("items")
+"""What messages call tables that come from no file."""
 
 
 def import_events(
-    events_path: Path,
+    events_path: Path | pa.Table,
     *,
     user: str,
     item: str,
     time: str | None,
-    items_path: Path | None = None,
+    items_path: Path | pa.Table | None = None,
     title: str | None = None,
     text: Sequence[str] = (),
     name: str | None = None,
@@ -48,14 +50,14 @@ def import_events(
     """Turn an event log into a dataset in the mirror layout and a recipe that names it.
 
     Args:
-        events_path: A .parquet, .csv or .jsonl file, one event a row.
+        events_path: A .parquet, .csv or .jsonl file, or a table, one event a row.
         user: Column of user ids (numbers or text).
         item: Column of item ids.
         time: Column of times: seconds since 1970, timestamps or ISO dates. Without it the row order counts.
         items_path: A table of items with the column ``item``.
         title: Its title column.
         text: Its text columns for TF-IDF; the title if empty.
-        name: The recipe's name; the file's name if None.
+        name: The recipe's name; the file's name if None, and ``events`` of a table.
         out_dir: Where the dataset goes; ``imported/NAME`` in the cache if None.
         recipe_dir: Where ``NAME.yaml`` goes.
 
@@ -63,7 +65,8 @@ def import_events(
         ConfigError: For a name that is no file name, or ``title`` or ``text`` without ``items_path``.
         DataError: If a file or column is missing or damaged, or an id or time does not fit (with the row).
     """
-    name = name or re.sub(r"[^A-Za-z0-9]+", "-", events_path.stem).strip("-").lower()
+    events_label = _EVENTS if isinstance(events_path, pa.Table) else events_path
+    name = name or re.sub(r"[^A-Za-z0-9]+", "-", events_label.stem).strip("-").lower()
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
         raise ConfigError(f"a recipe's name has letters, digits, dots, dashes and underscores, got {name!r}")
     if items_path is None and (title or text):
@@ -74,7 +77,7 @@ def import_events(
     words = tuple(dict.fromkeys(text or ([title] if title else [])))
     recipe = Recipe(
         name=name,
-        title=f"{name}, imported from {events_path.name}",
+        title=f"{name}, imported from {events_label.name}",
         licence="your own data",
         sources=(
             Source(reader="mirror", folder=str((out_dir or cache_dir() / "imported" / name).resolve())),
@@ -92,8 +95,8 @@ def import_events(
     return recipe
 
 
-def _read_events(path: Path, user: str, item: str, time: str | None) -> tuple[pa.Table, bool]:
-    table = read_table(path)
+def _read_events(source: Path | pa.Table, user: str, item: str, time: str | None) -> tuple[pa.Table, bool]:
+    table, path = (source, _EVENTS) if isinstance(source, pa.Table) else (read_table(source), source)
     columns = {
         "user": as_ids(take_column(table, user, path), user, path),
         "item": as_ids(take_column(table, item, path), item, path),
@@ -107,12 +110,12 @@ def _read_events(path: Path, user: str, item: str, time: str | None) -> tuple[pa
 
 
 def _read_items(
-    path: Path | None, item: str, title: str | None, text: Sequence[str], events: pa.Table
+    source: Path | pa.Table | None, item: str, title: str | None, text: Sequence[str], events: pa.Table
 ) -> pa.Table:
     known = events["item"].combine_chunks().unique()
-    if path is None:
+    if source is None:
         return pa.table({"item": known.sort()})
-    table = read_table(path)
+    table, path = (source, _ITEMS) if isinstance(source, pa.Table) else (read_table(source), source)
     key = as_ids(take_column(table, item, path), item, path)
     if key.type != known.type:
         key, wanted = key.cast(pa.string()), known.cast(pa.string())
@@ -164,20 +167,33 @@ def as_table(frame: Any) -> pa.Table:
         DataError: If it is none of these.
     """
     try:
-        if isinstance(frame, pa.Table):
-            return frame
         if isinstance(frame, Mapping):
-            return pa.table(dict(frame))
+            return _plain_columns(pa.table(dict(frame)))
         if isinstance(frame, list | tuple) and all(isinstance(row, Mapping) for row in frame):
-            return pa.Table.from_pylist([dict(row) for row in frame])
-        if isinstance(frame, pa.RecordBatch) or hasattr(frame, "__arrow_c_stream__"):
-            return pa.table(frame)
+            return _plain_columns(pa.Table.from_pylist([dict(row) for row in frame]))
+        if isinstance(frame, pa.Table | pa.RecordBatch) or hasattr(frame, "__arrow_c_stream__"):
+            return _plain_columns(pa.table(frame))
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise DataError(f"the table cannot be read: {str(error).splitlines()[0]}; mend it") from None
     raise DataError(
         f"expected a table (Arrow, pandas, polars), a mapping of columns or a list of rows, got a "
         f"{type(frame).__name__}; make one of it"
     )
+
+
+def _plain_columns(table: pa.Table) -> pa.Table:
+    """Without what only some libraries know: pandas' index, categories, and other layouts of text."""
+    columns = {}
+    for name in table.column_names:
+        column = table[name]
+        if name.startswith("__index_level_"):
+            continue
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
+            column = column.cast(pa.string())
+        columns[name] = column
+    return pa.table(columns)
 
 
 def _write(path: Path, content: pa.Table | str) -> None:
