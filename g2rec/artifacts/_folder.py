@@ -229,8 +229,10 @@ def _write_manifest(
 def _check(path: Path, manifest: Mapping[str, Any], kind: str) -> None:
     if manifest["format_version"] != FORMAT_VERSION:
         version = manifest["format_version"]
+        newer = isinstance(version, int) and version > FORMAT_VERSION
         raise ArtifactError(
-            f"{path} has format {version}, this g2rec reads {FORMAT_VERSION}; run its stage again"
+            f"{path} has format {str(version)[:20]}, this g2rec reads {FORMAT_VERSION}; "
+            + ("update g2rec" if newer else "run its stage again")
         )
     if manifest["kind"] != kind:
         raise ArtifactError(f"expected a {kind} folder at {path}, found a {manifest['kind']}; check the path")
@@ -240,6 +242,8 @@ def _check(path: Path, manifest: Mapping[str, Any], kind: str) -> None:
             f"{path}/manifest.json does not match its own hash; remove the folder and run its stage again"
         )
     for name, entry in manifest["files"].items():
+        if Path(name).name != name:
+            raise ArtifactError(f"{path}/manifest.json names {name[:60]!r}, a file elsewhere; get it again")
         file = path / name
         size = file.stat().st_size if file.is_file() else None
         if size != entry["bytes"]:

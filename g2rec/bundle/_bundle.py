@@ -1,10 +1,11 @@
 """The fitted rooms as one thing that recommends."""
 
 import copy
+import dataclasses
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
@@ -13,7 +14,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from g2rec.artifacts import Folder, open_folder, read_json, replace_path, save_folder
+from g2rec import __version__
+from g2rec.artifacts import Folder, disk_error, open_folder, read_json, replace_path, save_folder
+from g2rec.bundle._card import CardFacts, CardSizes, render_card
 from g2rec.bundle._ids import (
     ExternalId,
     Ids,
@@ -53,6 +56,7 @@ _PARTS: dict[str, Callable[[Path], Any]] = {
     "tokenizer": load_tokenizer,
     "content_embedding": ContentEmbedding.load,
 }
+CARD = "README.md"
 _OPTIONAL = ("tokenizer", "content_embedding")
 """What new items need, and older bundles lack."""
 
@@ -76,6 +80,8 @@ class Bundle:
     """Gives new items their IDs; None in a bundle that cannot take any."""
     content_embedding: ContentEmbedding | None = None
     """Places them by their content; None likewise."""
+    card: CardFacts = field(default_factory=CardFacts)
+    """What the model card says of data and figures."""
 
     def __post_init__(self) -> None:
         items = self.interactions.num_items
@@ -89,6 +95,7 @@ class Bundle:
                 raise ArtifactError(
                     f"the catalogue has {items} items, the {name} have {count}; take both from one run"
                 )
+        self._check_arrays()
         if not np.array_equal(self.recommender.codes.cpu().numpy(), self.semantic_ids.codes):
             raise ArtifactError(
                 "the recommender was trained on other semantic IDs than the bundle's; take both from one run"
@@ -97,7 +104,7 @@ class Bundle:
     def save(
         self, path: str | Path, *, config: Any = None, made_from: Mapping[str, str] | None = None
     ) -> Folder:
-        """Write the bundle whole or not at all.
+        """Write the bundle whole or not at all, with a model card (README.md) that is for people to edit.
 
         Args:
             path: The bundle's folder; an older bundle there is replaced.
@@ -117,12 +124,16 @@ class Bundle:
                 if part is not None:
                     saved = part.save(staging / "parts" / name, made_from=dict(hashes))
                     hashes[name] = saved.content_hash
-            save_folder(
-                staging / "bundle", "bundle", config=config, made_from=made_from, meta={"parts": hashes}
+            meta = {"parts": hashes, "card": dataclasses.asdict(self.card), "g2rec": __version__}
+            save_folder(staging / "bundle", "bundle", config=config, made_from=made_from, meta=meta)
+            (staging / "bundle" / CARD).write_text(
+                render_card(self.card, self._sizes(tuple(hashes))), encoding="utf-8"
             )
             for name in hashes:
                 (staging / "parts" / name).rename(staging / "bundle" / name)
             replace_path(staging / "bundle", path)
+        except OSError as error:
+            raise disk_error(path, error) from error
         finally:
             shutil.rmtree(staging, ignore_errors=True)
         return open_folder(path, "bundle", verify=False)
@@ -135,13 +146,25 @@ class Bundle:
             ArtifactError: If it is missing, damaged, or has a part that it was not saved with.
         """
         path = Path(path)
+        try:
+            return cls._read(path)
+        except ArtifactError:
+            raise
+        except Exception as error:  # whatever numpy, Arrow or a room says of a folder that was forged
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+            raise ArtifactError(
+                f"{path} does not hold what its manifest promises ({reason}); get the bundle again"
+            ) from error
+
+    @classmethod
+    def _read(cls, path: Path) -> Self:
         folder = open_folder(path, "bundle")
         parts = folder.meta["parts"]
         missing = [name for name in _PARTS if name not in parts and name not in _OPTIONAL]
         unknown = [name for name in parts if name not in _PARTS]
         if missing or unknown:
-            odd = f"lacks {missing[0]}" if missing else f"has the unknown part {unknown[0]}"
-            raise ArtifactError(f"{path} {odd}, it was written by another version; update g2rec")
+            odd = f"lacks the part {missing[0]}" if missing else f"has the unknown part {unknown[0][:40]!r}"
+            raise ArtifactError(f"{path} {odd}, another version wrote it; update g2rec or get it again")
         for name, expected in parts.items():
             found = read_json(path / name / "manifest.json").get("content_hash")
             if found != expected:
@@ -149,7 +172,8 @@ class Bundle:
                     f"{path} was saved with {name} {expected}, it holds {name} {found}; "
                     "restore that folder or run `g2rec run` again"
                 )
-        return cls(**{name: load(path / name) for name, load in _PARTS.items() if name in parts})
+        held = {name: load(path / name) for name, load in _PARTS.items() if name in parts}
+        return cls(**held, card=CardFacts.from_plain(folder.meta.get("card", {})))
 
     def recommend(
         self,
@@ -368,13 +392,7 @@ class Bundle:
         codes, embeddings = self._codes(new)
         assert self.content_embedding is not None
         held = self.prototypes
-        try:
-            interactions = self.interactions.with_items(new.table, new.content)
-        except pa.ArrowException as error:
-            reason = str(error).splitlines()[0]
-            raise DataError(
-                f"the new items do not fit the catalogue's columns: {reason}; mend them"
-            ) from None
+        interactions = self.interactions.with_items(new.table, new.content)
         own = self.content_embedding.memberships(embeddings, held, self.embeddings.items)
         prototypes = replace(
             held,
@@ -390,6 +408,7 @@ class Bundle:
             embeddings=nodes,
             prototypes=prototypes,
             semantic_ids=ids,
+            card=replace(self.card, items_added=self.card.items_added + len(new.keys)),
             recommender=self.recommender.with_items(
                 ids.codes, memberships, nodes.items, interactions.content
             ),
@@ -415,6 +434,60 @@ class Bundle:
     def semantic_id(self, item_index: int) -> tuple[int, ...]:
         """The codes of an item, level by level."""
         return tuple(self.semantic_ids.codes[item_index].tolist())
+
+    def _check_arrays(self) -> None:
+        """Refuse numbers of another kind and indices that lead nowhere, as in an array that was edited."""
+        log = self.interactions
+        kinds: list[tuple[str, Any, type]] = [
+            ("user indices", log.user_index, np.integer),
+            ("item indices", log.item_index, np.integer),
+            ("parts", log.part, np.integer),
+            ("embeddings", self.embeddings.items, np.floating),
+            ("prototype vectors", self.prototypes.vectors, np.floating),
+            ("memberships", self.prototypes.weights, np.floating),
+            ("membership indices", self.prototypes.indices, np.integer),
+            ("semantic IDs", self.semantic_ids.codes, np.integer),
+        ]
+        for name, array, kind in kinds:
+            if not np.issubdtype(array.dtype, kind):
+                raise ArtifactError(
+                    f"expected {name} of type {kind.__name__}, got {array.dtype}; take all parts from one run"
+                )
+        for name, index, size in (
+            ("user", log.user_index, log.num_users),
+            ("item", log.item_index, log.num_items),
+        ):
+            if len(index) and not 0 <= int(index.min()) <= int(index.max()) < size:
+                raise ArtifactError(
+                    f"the events name {name}s {index.min()} to {index.max()}, there are {size}; "
+                    "take all parts from one run"
+                )
+        for name in ("item_id", "title"):
+            if name not in log.items.column_names:
+                raise ArtifactError(f"the items lack the column {name}; take all parts from one run")
+        lengths = {len(log.user_index), len(log.item_index), len(log.part)}
+        if len(lengths) > 1 or (log.content is not None and len(log.content) != log.num_items):
+            raise ArtifactError(
+                "the arrays of the interactions are of different lengths; take all parts from one run"
+            )
+
+    def _sizes(self, parts: tuple[str, ...]) -> CardSizes:
+        log, model = self.interactions, self.recommender
+        return CardSizes(
+            users=log.num_users,
+            items=log.num_items,
+            events=log.num_events,
+            split=log.split.replace("_", "-"),
+            prototypes=self.prototypes.num_prototypes,
+            levels=self.semantic_ids.num_levels,
+            codebook_size=self.semantic_ids.codebook_size,
+            parameters=sum(p.numel() for p in model.parameters()),
+            ranking=model.config.ranking,
+            feed=model.config.feed,
+            takes_new_items=self.content_embedding is not None,
+            version=__version__,
+            parts=parts,
+        )
 
     def _read_new(self, new_items: Any) -> NewItems:
         content_map = self.interactions.content_map

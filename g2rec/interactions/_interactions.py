@@ -8,8 +8,10 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from g2rec.artifacts import Folder, open_folder, save_folder
+from g2rec.errors import DataError
 from g2rec.interactions._content import ContentMap
 
 TRAIN, VALIDATION, TEST, UNUSED = 0, 1, 2, 3
@@ -137,11 +139,14 @@ class Interactions:
         Args:
             items: The new items, with the columns ``item_id`` and ``title`` and any others of the catalogue.
             content: float32 [n, F], theirs.
+
+        Raises:
+            DataError: If a column's values do not fit those of the catalogue.
         """
         columns = {}
         for field in self.items.schema:
             if field.name in items.column_names:
-                columns[field.name] = items[field.name].cast(field.type)
+                columns[field.name] = _fit(items[field.name], field)
             else:
                 columns[field.name] = pa.chunked_array([pa.nulls(items.num_rows, field.type)])
         table = pa.concat_tables([self.items, pa.table(columns, schema=self.items.schema)])
@@ -231,6 +236,21 @@ class Interactions:
             name=folder.meta["name"],
             content_map=None if content_map is None else ContentMap.from_folder(folder, content_map),
         )
+
+
+def _fit(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
+    """A column in the catalogue's type; where that is text, a list is joined."""
+    text = pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
+    try:
+        if text and pa.types.is_list(column.type):
+            column = pc.binary_join(column, " ")
+        return column.cast(field.type)
+    except pa.ArrowException as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(
+            f"expected {field.type} in the column {field.name} of new items, as in the catalogue ({reason}); "
+            "mend it"
+        ) from None
 
 
 def _indptr(index: Array, size: int) -> Array:

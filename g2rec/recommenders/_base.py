@@ -110,8 +110,17 @@ def saved_model_name(path: Path) -> str:
 
 
 def read_config(kind: type[Config], plain: Mapping[str, Any]) -> Config:
-    """Rebuild a configuration dataclass, nested ones included, from a manifest's plain values."""
+    """Rebuild a configuration dataclass, nested ones included, from a manifest's plain values.
+
+    Raises:
+        ArtifactError: If it has a setting that this version does not know, and so would not follow.
+    """
     values: dict[str, Any] = {}
+    unknown = sorted(set(plain) - {field.name for field in dataclasses.fields(kind)} - {"type"})  # type: ignore[arg-type]
+    if unknown:
+        raise ArtifactError(
+            f"a model was saved with the unknown setting {unknown[0]} of {kind.__name__}; update g2rec"
+        )
     for field in dataclasses.fields(kind):  # type: ignore[arg-type]
         if field.name not in plain:
             continue

@@ -161,8 +161,18 @@ def test_vectors_that_do_not_fit_are_refused(of_vectors: Bundle, content: Any, w
 
 
 def test_an_id_that_does_not_fit_the_column_is_refused(of_text: Bundle) -> None:
-    with pytest.raises(DataError, match="do not fit the catalogue's columns"):
+    with pytest.raises(DataError, match="expected int64 in the column item_id of new items"):
         of_text.add_items({"item_id": ["not a number"], "title": ["a"]})
+
+
+def test_lists_become_text_where_the_catalogue_has_text(of_text: Bundle) -> None:
+    new = {"item_id": [9001], "title": [["thing", "with", "a", "list"]]}
+    table = of_text.interactions.items.append_column(
+        "kind", pa.nulls(of_text.interactions.num_items, pa.string())
+    )
+    wide = dataclasses.replace(of_text, interactions=dataclasses.replace(of_text.interactions, items=table))
+    bundle = wide.add_items({**new, "kind": [["a", "b"]]})
+    assert bundle.interactions.items["kind"].to_pylist()[-1] == "a b"
 
 
 def test_a_bundle_that_cannot_take_new_items_says_so(of_text: Bundle) -> None:
