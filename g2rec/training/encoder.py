@@ -100,7 +100,7 @@ class EncoderBatch:
     """Items seen as new ones would be."""
 
     def to(self, device: torch.device) -> "EncoderBatch":
-        """The same batch on a device."""
+        """The same batch on a device; Lightning calls it."""
         return EncoderBatch(
             self.subgraph.to(device),
             self.positives.to(device),
@@ -250,10 +250,6 @@ class EncoderModule(L.LightningModule):
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=1)
         return loss
 
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """Move a batch; Lightning does not look inside a frozen dataclass."""
-        return batch.to(device)
-
     def configure_optimizers(self) -> Any:
         """AdamW."""
         return optimizer(self, self.fit_config)
@@ -306,6 +302,51 @@ def encoder_loader(
     return batches_ahead(make, num_rows, batch_size, seed=order, shuffle=shuffle, num_threads=threads)
 
 
+class EncoderDataModule(L.LightningDataModule):
+    """Training events with their sampled subgraphs, for `EncoderModule` in any Trainer.
+
+    Args:
+        interactions: The prepared log.
+        graph: Built from it.
+        coengagement: Built from it.
+        links: What a step samples.
+        batch_size: Events in a batch.
+        seed: Decides order and draws, with epoch and step.
+    """
+
+    def __init__(
+        self,
+        interactions: Interactions,
+        graph: InteractionGraph,
+        coengagement: CoEngagementGraph,
+        links: LinkConfig | None = None,
+        *,
+        batch_size: int = 2048,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.interactions, self.graph, self.coengagement = interactions, graph, coengagement
+        self.links, self.batch_size, self.seed = links or LinkConfig(), batch_size, seed
+
+    def train_dataloader(self) -> Iterable[EncoderBatch]:
+        """All training events once.
+
+        Raises:
+            DataError: If there is none.
+        """
+        links = EventLinks(self.interactions, self.coengagement, seed=self.seed)
+        return encoder_loader(
+            links,
+            NeighborSampler(self.graph, self.links.fanouts, seed=self.seed),
+            self.graph.num_users,
+            self.links,
+            self.batch_size,
+            has_content=self.interactions.content is not None,
+            seed=self.seed,
+            num_rows=len(links),
+        )
+
+
 def fit_encoder(
     interactions: Interactions,
     graph: InteractionGraph,
@@ -351,17 +392,10 @@ def fit_encoder(
     module = EncoderModule(
         encoder, head, graph, content, link_config, fit_config, seed, communities=communities
     )
-    links = EventLinks(interactions, coengagement, seed=seed)
-    train = encoder_loader(
-        links,
-        NeighborSampler(graph, link_config.fanouts, seed=seed),
-        graph.num_users,
-        link_config,
-        fit_config.batch_size,
-        has_content=content is not None,
-        seed=seed,
-        num_rows=len(links),
+    data = EncoderDataModule(
+        interactions, graph, coengagement, link_config, batch_size=fit_config.batch_size, seed=seed
     )
+    train = data.train_dataloader()
     report = fit(module, train, config=fit_config, folder=folder, name="encoder", seed=seed)
     encoder.learn_new_items(graph, content)
     embeddings = encoder.embed_all(graph, content)

@@ -128,7 +128,7 @@ def fit(
             gradient_clip_val=config.gradient_clip or None,
             check_val_every_n_epoch=config.validate_every,
             num_sanity_val_steps=0,
-            callbacks=[_EpochSeed(seed, name), _Progress(name, monitor, config.minutes), checkpoints],
+            callbacks=[EpochSeed(seed, name), _Progress(name, monitor, config.minutes), checkpoints],
             logger=[
                 CSVLogger(folder / "logs", name="csv"),  # a version a session: a resume adds to the log
                 TensorBoardLogger(folder / "logs", name="tensorboard", version=""),
@@ -205,13 +205,19 @@ def _quiet() -> Iterator[None]:
         noisy.setLevel(level)
 
 
-class _EpochSeed(L.Callback):
-    """Reseeds torch at the start of each epoch, so that a resumed epoch repeats the lost one."""
+class EpochSeed(L.Callback):
+    """Reseeds torch at the start of each epoch, so that a resumed epoch repeats the lost one.
 
-    def __init__(self, seed: int, name: str) -> None:
+    Args:
+        seed: Of the run.
+        name: Of what is trained; two names have different random numbers.
+    """
+
+    def __init__(self, seed: int, name: str = "") -> None:
         self.seed, self.name = seed, name
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Reseed."""
         torch.manual_seed(derive_seed(self.seed, self.name, trainer.current_epoch))
 
 

@@ -19,6 +19,8 @@ from g2rec.training.fitting import FitConfig, FitReport, fit, optimizer
 from g2rec.training.ranking import batch_ndcg
 
 MONITOR = "val_ndcg@10"
+_VALIDATION_USERS = 512
+"""Users ranked at once."""
 ITEM_GRAPH = CoEngagementConfig(window=3, weighting="log1p")
 """Along which SASRec smooths item embeddings."""
 
@@ -36,6 +38,10 @@ class ValidationBatch(NamedTuple):
 
     batch: HistoryBatch
     target: Int[Tensor, " B"]
+
+    def to(self, device: torch.device | str) -> "ValidationBatch":
+        """The batch on another device; Lightning calls it."""
+        return ValidationBatch(self.batch.to(device), self.target.to(device))
 
 
 def training_windows(interactions: Interactions, max_len: int) -> Windows:
@@ -88,12 +94,61 @@ def validation_loader(interactions: Interactions, batch_size: int) -> DataLoader
     return batches(make, len(targets.target), batch_size, seed=0, shuffle=False)
 
 
-class RecommenderModule(L.LightningModule):
-    """Trains a recommender that has a ``loss``; validates by expected N@10."""
+class SequenceDataModule(L.LightningDataModule):
+    """Windows of the training events and the whole validation set, for any Trainer.
 
-    def __init__(self, model: Any, fit_config: FitConfig, *, masked: bool = False) -> None:
+    What is in a batch depends on (seed, epoch, step) only.
+
+    Args:
+        interactions: The prepared log.
+        max_len: Items that the model reads, ``config.transformer.max_len``.
+        batch_size: Windows in a training batch.
+        seed: With the epoch, decides the order of the windows.
+    """
+
+    def __init__(
+        self, interactions: Interactions, max_len: int, *, batch_size: int = 256, seed: int = 0
+    ) -> None:
         super().__init__()
-        self.model, self.fit_config, self.masked = model, fit_config, masked
+        self.interactions, self.max_len, self.batch_size, self.seed = interactions, max_len, batch_size, seed
+
+    def train_dataloader(self) -> DataLoader[Tensor]:
+        """Every training event but a user's first is a target once.
+
+        Raises:
+            DataError: If no user has two training events.
+        """
+        return window_loader(training_windows(self.interactions, self.max_len), self.batch_size, self.seed)
+
+    def val_dataloader(self) -> DataLoader[ValidationBatch]:
+        """All validation targets.
+
+        Raises:
+            DataError: If there is none.
+        """
+        return validation_loader(self.interactions, _VALIDATION_USERS)
+
+
+class RecommenderModule(L.LightningModule):
+    """Trains a recommender that has a ``loss`` (G2Rec, SASRec); logs train_loss and val_ndcg@10.
+
+    In a Trainer of your own, with `SequenceDataModule`::
+
+        trainer = L.Trainer(max_epochs=20, logger=..., callbacks=[EpochSeed(seed=0)])
+        trainer.fit(RecommenderModule(model), datamodule=SequenceDataModule(interactions, max_len=50))
+
+    Args:
+        model: What to train; after the fit it holds the weights of the last epoch.
+        fit_config: Its rates and warm-up are used here; length and precision are the Trainer's.
+        masked: Validate with the history masked out.
+    """
+
+    def __init__(
+        self, model: Recommender, fit_config: FitConfig | None = None, *, masked: bool = False
+    ) -> None:
+        super().__init__()
+        self.model: Any = model
+        self.fit_config, self.masked = fit_config or FitConfig(), masked
 
     def training_step(self, batch: Any, batch_index: int) -> Tensor:
         """One step on the model's own loss."""
@@ -106,12 +161,6 @@ class RecommenderModule(L.LightningModule):
         with torch.autocast(self.device.type, enabled=False):
             values = batch_ndcg(self.model, batch.batch, batch.target, masked=self.masked)
         self.log(MONITOR, values.mean().float(), batch_size=len(values))
-
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """Move a batch; Lightning does not look inside a frozen dataclass."""
-        if isinstance(batch, ValidationBatch):
-            return ValidationBatch(batch.batch.to(device), batch.target.to(device))
-        return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def configure_optimizers(self) -> Any:
         """AdamW."""
@@ -141,7 +190,7 @@ def fit_recommender(
             already has first, so that their figure without a mask says nothing.
     """
     module = RecommenderModule(model, fit_config, masked=masked)
-    validation = validation_loader(interactions, 512)
+    validation = validation_loader(interactions, _VALIDATION_USERS)
     return fit(
         module,
         train,
