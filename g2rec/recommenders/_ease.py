@@ -43,6 +43,10 @@ class EASE(Recommender):
     X [U, I] says which user has a training event of which item, and x_0 is the last item of the history.
     Deviations: votes decay with age, and only the ``neighbours`` largest weights of each row are kept.
 
+    Neither costs: decay .8 has the highest validation R@10 of .5 to 1 on Beauty and Toys with either order of
+    ties (Beauty, shuffled, masked: .0996 / .0607, and .0925 / .0551 without decay), and on test 300 weights a
+    row rank as all 12,101 do (Beauty in file order .0777 / .0453 and .0778 / .0453).
+
     Memory of fitting: three matrices of I * I float32 (1.8 GB for 12,101 items, 20 GB for 40,981) on the
     GPU where there is one, and else in the host; time I^3. float32 is enough: lambda bounds the condition
     number by that of the most frequent items over lambda.

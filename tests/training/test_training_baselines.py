@@ -10,13 +10,14 @@ from toy_run import TOY
 
 from g2rec.errors import ConfigError, DataError
 from g2rec.graph import build_coengagement
-from g2rec.interactions import Interactions
+from g2rec.interactions import TRAIN, Interactions
 from g2rec.recipes import load_recipe
 from g2rec.recommenders import (
     EASE,
     EASEConfig,
     Fusion,
     HistoryBatch,
+    ItemKNN,
     ItemTransitions,
     Popularity,
     Recommender,
@@ -155,6 +156,18 @@ def test_each_sasrec_is_what_it_is_named(name: str, toy: Interactions, tmp_path:
             "sasrec_graph": ("softmax", "cosine", 0.1, 2, True),
         }[name]
     )
+
+
+def test_what_is_counted_sees_training_events_only(toy: Interactions) -> None:
+    held_out = toy.part != TRAIN
+    changed = np.where(held_out, (toy.item_index + 7) % toy.num_items, toy.item_index)
+    other = dataclasses.replace(toy, item_index=changed.astype(np.int32))
+    for fit in (EASE.fit, ItemTransitions.fit, ItemKNN.fit):
+        first, second = fit(toy).state_dict(), fit(other).state_dict()
+        assert all(torch.equal(first[key], second[key]) for key in first)
+    first_graph, second_graph = build_coengagement(toy, ITEM_GRAPH), build_coengagement(other, ITEM_GRAPH)
+    assert np.array_equal(first_graph.weights, second_graph.weights)
+    assert np.array_equal(first_graph.indices, second_graph.indices)
 
 
 def test_what_a_sasrec_lacks_is_one_sentence() -> None:
