@@ -435,6 +435,14 @@ class Bundle:
         """The codes of an item, level by level."""
         return tuple(self.semantic_ids.codes[item_index].tolist())
 
+    def history(self, user: ExternalId) -> list[str]:
+        """External IDs of the items of a user of the interactions, oldest first.
+
+        Raises:
+            DataError: If the user is unknown.
+        """
+        return self.item_ids(self._history(user, None))
+
     def _check_arrays(self) -> None:
         """Refuse numbers of another kind and indices that lead nowhere, as in an array that was edited."""
         log = self.interactions

@@ -35,7 +35,9 @@ def invoke(words: tuple[str, ...], function: str, arguments: list[str]) -> int:
         parser = _parser(words, call)
         settings = _settings_type(call)
         if settings is not None:
-            arguments = with_known_settings(resolve_preset(arguments))
+            arguments = resolve_preset(arguments)
+            if settings is RunConfig:
+                arguments = with_known_settings(arguments)
             others = [name for name in inspect.signature(call).parameters if name != "settings"]
             check_settings_files(arguments, settings, others)
         values = parser.parse_args(arguments)

@@ -5,8 +5,8 @@ from typing import Literal
 
 from g2rec.bundle import Bundle
 from g2rec.cli.show import print_table
-from g2rec.errors import ConfigError
 from g2rec.report import write_report
+from g2rec.serving import ServeConfig, run_server
 
 
 def recommend(
@@ -55,23 +55,24 @@ def report(run: Path) -> None:
     print(write_report(run))
 
 
-def serve(run: Path, host: str = "127.0.0.1", port: int = 8000) -> None:
-    """Answer recommendation requests over HTTP.
+def serve(run: Path, settings: ServeConfig) -> None:
+    """Answer recommendation requests over HTTP, with a page to try them in a browser.
+
+    For example `g2rec serve runs/quickstart --port 8080`, then open http://127.0.0.1:8080; its /docs has the
+    routes. Where G2REC_API_KEY is set, or --api_key_file names a file, requests must carry that key.
 
     Args:
         run: A run's folder, or a bundle's.
-        host: Address to listen on.
-        port: Port to listen on.
+        settings: Address, batching, limits.
     """
-    try:
-        import uvicorn
+    settings.check()
+    bundle = Bundle.load(_bundle(run))
+    items = bundle.interactions.num_items
 
-        from g2rec.serving import create_app
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"serving needs the extra serve, {error.name} is missing; pip install 'g2rec[serve]'"
-        ) from None
-    uvicorn.run(create_app(Bundle.load(_bundle(run))), host=host, port=port)
+    def announce(address: str) -> None:
+        print(f"{address} recommends from {items:,} items; Ctrl-C ends it", flush=True)
+
+    run_server(bundle, settings, announce)
 
 
 def _bundle(run: Path) -> Path:
