@@ -301,7 +301,7 @@ def main() -> None:
     config = RunConfig(**fields)
     if found.ids_only:
         plain = dataclasses.replace(
-            config.recommender, use_item_ids=False, use_features=False, content_evidence=False,
+            config.recommender, use_item_ids=False, use_features=False, smoothing_hops=0, evidence=(),
             dense_weight=0.0, ranking="generative",
         )  # fmt: skip
         config = dataclasses.replace(config, recommender=plain)

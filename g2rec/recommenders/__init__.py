@@ -6,6 +6,7 @@ from g2rec.recommenders._code_lm import CodeLM, CodeLMConfig
 from g2rec.recommenders._decoding import CodeDecoder, beam_search, score_catalogue, score_items
 from g2rec.recommenders._depth import DepthDecoder
 from g2rec.recommenders._ease import EASE, EASEConfig
+from g2rec.recommenders._evidence import EvidenceFusion
 from g2rec.recommenders._fusion import Fusion
 from g2rec.recommenders._g2rec import G2Rec, G2RecConfig, tiger_config
 from g2rec.recommenders._history import HistoryBatch, history_batch, pad_windows
@@ -30,6 +31,7 @@ __all__ = [
     "DepthDecoder",
     "EASEConfig",
     "EdgeBatch",
+    "EvidenceFusion",
     "Fusion",
     "G2Rec",
     "G2RecConfig",

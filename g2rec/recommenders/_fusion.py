@@ -10,6 +10,7 @@ from g2rec.artifacts import Folder
 from g2rec.errors import ArtifactError, ConfigError
 from g2rec.recommenders._base import Recommender
 from g2rec.recommenders._ease import EASE
+from g2rec.recommenders._evidence import standardize
 from g2rec.recommenders._history import HistoryBatch
 from g2rec.recommenders._sasrec import SASRec
 from g2rec.recommenders._text import TextNeighbors
@@ -65,7 +66,7 @@ class Fusion(Recommender):
             batch: Histories.
             seen: The items in them.
         """
-        return torch.stack([_standardised(part.score(batch), seen) for _, part in self._members()])
+        return torch.stack([standardize(part.score(batch), seen).scores for _, part in self._members()])
 
     def score(self, batch: HistoryBatch) -> Float[Tensor, "B I"]:
         """The weighted sum; a user whom no part tells anything gets equal scores."""
@@ -73,7 +74,7 @@ class Fusion(Recommender):
         total = self.repeat * seen
         for weight, (_, part) in zip(self.weights, self._members(), strict=True):
             if weight != 0:
-                total = total + weight * _standardised(part.score(batch), seen)
+                total = total + weight * standardize(part.score(batch), seen).scores
         return total
 
     def _members(self) -> list[tuple[str, Recommender]]:
@@ -99,11 +100,3 @@ class Fusion(Recommender):
             inside = Folder(folder.path, {"config": meta["config"], "meta": meta})
             parts[name] = kinds[meta["model"]].from_folder(inside)
         return cls(parts, torch.zeros(len(parts)), 0.0)
-
-
-def _standardised(scores: Float[Tensor, "B I"], seen: Bool[Tensor, "B I"]) -> Float[Tensor, "B I"]:
-    kept = (~seen).float()
-    count = kept.sum(1, keepdim=True).clamp(min=1)
-    centred = scores - (scores * kept).sum(1, keepdim=True) / count
-    deviation = ((centred.square() * kept).sum(1, keepdim=True) / count).sqrt()
-    return torch.where(deviation > 1e-8, centred / deviation.clamp(min=1e-8), 0.0)

@@ -11,11 +11,22 @@ from torch import nn
 
 from g2rec.artifacts import Folder
 from g2rec.errors import ConfigError, DataError
+from g2rec.graph import CoEngagementGraph
 from g2rec.recommenders._base import RankedItems, Recommender, check_k, read_config, top_items
 from g2rec.recommenders._decoding import beam_search, score_catalogue
 from g2rec.recommenders._depth import DepthDecoder
+from g2rec.recommenders._evidence import (
+    COLUMNS,
+    EvidenceFusion,
+    EvidenceName,
+    Neighbors,
+    Standardized,
+    gather_evidence,
+    standardize,
+    user_context,
+)
 from g2rec.recommenders._history import HistoryBatch
-from g2rec.recommenders._interests import HistoryInterests, decayed_mean
+from g2rec.recommenders._interests import HistoryInterests
 from g2rec.recommenders._transformer import CausalTransformer, TransformerConfig
 from g2rec.recommenders._trie import PrefixTrie
 from g2rec.shapes import Bool, Float, Int, Tensor
@@ -41,10 +52,10 @@ class G2RecConfig:
     """Give each item an embedding of its own beside those of its codes."""
     use_features: bool = True
     """Project the frozen graph embedding, content and interest profile into the item."""
-    content_evidence: bool = True
-    """Let the dense head see the raw content similarity to the recent items, with a learned weight."""
-    evidence_decay: float = 0.6
-    """Weight of an item in that similarity over that of the next one."""
+    smoothing_hops: int = 2
+    """Steps over which items are smoothed along the co-engagement graph; 0 for none."""
+    evidence: tuple[EvidenceName, ...] = ("content", "graph", "neighbors", "interests", "popularity")
+    """What the hybrid ranking weighs beside both heads, as far as there is a source of it."""
     depth_layers: int = 1
     """Layers of the depth decoder."""
     token_weight: float = 1.0
@@ -66,10 +77,9 @@ class G2RecConfig:
         for name in ("num_prefix", "depth_layers", "beam_width"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}; raise it")
-        for name in ("interest_decay", "evidence_decay"):
-            if not 0 < getattr(self, name) <= 1:
-                raise ConfigError(f"{name} must be in (0, 1], got {getattr(self, name)}; 0.9 is usual")
-        for name in ("token_weight", "dense_weight", "profile_weight"):
+        if not 0 < self.interest_decay <= 1:
+            raise ConfigError(f"interest_decay must be in (0, 1], got {self.interest_decay}; 0.9 is usual")
+        for name in ("token_weight", "dense_weight", "profile_weight", "smoothing_hops"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must not be negative, got {getattr(self, name)}; use 0 or more")
         if not self.temperature > 0:
@@ -89,6 +99,8 @@ class G2RecConfig:
         prototypes: tuple[Array, Array, Array] | None = None,
         graph: Array | None = None,
         content: Array | None = None,
+        coengagement: CoEngagementGraph | None = None,
+        counts: Array | None = None,
     ) -> "G2Rec":
         """An untrained model for a catalogue.
 
@@ -98,6 +110,8 @@ class G2RecConfig:
             prototypes: Vectors [C, D'], indices [I, R] and weights [I, R]; ``feed=none`` needs none.
             graph: [I, D''] item embeddings of the graph encoder.
             content: [I, F] content features.
+            coengagement: The item-item graph; without one there is no smoothing, and no votes of neighbours.
+            counts: [I] training events of each item; all alike if None.
 
         Raises:
             ConfigError: If a value is out of range or something needed is missing.
@@ -108,7 +122,13 @@ class G2RecConfig:
             raise ConfigError(
                 f"feed={self.feed} needs interest prototypes, got none; fit them or use feed=none"
             )
-        sizes = {"graph embeddings": graph, "content": content, "memberships": prototypes and prototypes[1]}
+        sizes = {
+            "graph embeddings": graph,
+            "content": content,
+            "memberships": prototypes and prototypes[1],
+            "item-item edges": None if coengagement is None else coengagement.indptr[1:],
+            "counts": counts,
+        }
         for name, array in sizes.items():
             if array is not None and len(array) != len(codes):
                 raise DataError(
@@ -119,7 +139,12 @@ class G2RecConfig:
             raise DataError(
                 f"codes must lie in 0 ... {codebook_size - 1}, got {codes.min()} ... {codes.max()}"
             )
-        return G2Rec(self, np.asarray(codes), codebook_size, prototypes, graph, content)
+        uses = self.dense_weight and ("neighbors" in self.evidence or self.smoothing_hops)
+        neighbors = Neighbors.of(coengagement) if uses and coengagement is not None else None
+        model = G2Rec(self, np.asarray(codes), codebook_size, prototypes, graph, content, neighbors)
+        if counts is not None:
+            model.popularity.copy_(torch.from_numpy(np.log1p(counts)))
+        return model
 
 
 def tiger_config(transformer: TransformerConfig, *, beam_width: int = 50) -> G2RecConfig:
@@ -134,32 +159,37 @@ def tiger_config(transformer: TransformerConfig, *, beam_width: int = 50) -> G2R
         ranking="generative",
         use_item_ids=False,
         use_features=False,
-        content_evidence=False,
+        smoothing_hops=0,
+        evidence=(),
         dense_weight=0.0,
         beam_width=beam_width,
     )
 
 
 class Candidates(NamedTuple):
-    """Items that either head proposes, with the log-probability that each head gives them."""
+    """Items that the heads and the evidence propose, with what each kind says of them."""
 
     items: Int[Tensor, "B J"]
     """-1 pads."""
-    token: Float[Tensor, "B J"]
-    dense: Float[Tensor, "B J"]
+    evidence: Float[Tensor, "B J K"]
+    """Standardised; the last kind is the token head's log-probability as it is."""
+    context: Float[Tensor, "B K"]
+    """What the weights depend on."""
+    seen: Bool[Tensor, "B J"]
+    """Whether the item is in the history."""
 
 
 class G2Rec(Recommender):
     """Generative recommendation from interest profiles (after G2Rec, arXiv 2606.20554).
 
     An item is one position: the sum of its codes' embeddings, its own embedding, and projections of its
-    frozen graph embedding, content and interest profile. From the output h_t the token head spells the next
-    item's ID and the dense head compares h_t with all items:
+    frozen graph embedding, content and interest profile, smoothed over the co-engagement graph. From the
+    output h_t the token head spells the next item's ID and the dense head compares h_t with all items:
 
-    dense_i = cos(h_t, f_i) / temperature + g(h_t) <v_t, content_i> + b [i in history]
+    dense_i = cos(h_t, f_i) / temperature + b [i in history]
 
-    v_t is the recency-weighted mean of the contents of the items so far, g a learned gate and b a learned
-    scalar: raw content similarity carries what a learned projection loses (DESIGN: .1055 to .1205 R@10).
+    The hybrid ranking weighs both heads and raw evidence that they lose, such as the content's similarity to
+    the recent items (`gather_evidence`), by weights learned on the validation targets (`EvidenceFusion`).
 
     With ``feed=prefix``, training splits each sequence at a random point, takes the prefix from the items
     before it and the loss after it, so that no prefix has seen a target.
@@ -170,7 +200,7 @@ class G2Rec(Recommender):
     codes: Tensor
     graph: Tensor | None
     content: Tensor | None
-    fusion_weight: Tensor
+    popularity: Tensor
 
     def __init__(
         self,
@@ -180,23 +210,30 @@ class G2Rec(Recommender):
         prototypes: tuple[Array, Array, Array] | None,
         graph: Array | None,
         content: Array | None,
+        neighbors: Neighbors | None,
     ) -> None:
         super().__init__()
         self.config, self.codebook_size = config, codebook_size
         self.num_items, num_levels = codes.shape
         dim = config.transformer.embedding_dim
         self.register_buffer("codes", torch.from_numpy(codes.astype(np.int64)))
-        self.register_buffer("fusion_weight", torch.tensor(0.5))
+        self.register_buffer("popularity", torch.zeros(self.num_items))
+        self.neighbors = neighbors
+        self._kept: Tensor | None = None
         self.trie = PrefixTrie(codes)
         self.known_items: Tensor | None
         self.known_column: Tensor
         self.register_buffer("known_items", None, persistent=False)
         self.register_buffer("known_column", torch.arange(self.num_items), persistent=False)
-        uses_content = config.use_features or (config.content_evidence and config.dense_weight > 0)
-        self.register_buffer("graph", _unit(graph) if config.use_features else None)
-        self.register_buffer("content", _unit(content) if uses_content else None)
+        weighs = set(config.evidence) if config.dense_weight and config.token_weight else set()
+        self.register_buffer("graph", _unit(graph) if config.use_features or "graph" in weighs else None)
+        self.register_buffer(
+            "content", _unit(content) if config.use_features or "content" in weighs else None
+        )
         self.interests: HistoryInterests | None = None
-        if prototypes is not None and (config.use_features or config.feed != "none" or config.profile_weight):
+        if prototypes is not None and (
+            config.use_features or config.feed != "none" or config.profile_weight or "interests" in weighs
+        ):
             self.interests = HistoryInterests(*prototypes, decay=config.interest_decay)
 
         self.code_embedding = _embedding(num_levels * codebook_size, dim)
@@ -222,15 +259,31 @@ class G2Rec(Recommender):
         self.decoder: DepthDecoder | None = None
         if config.token_weight:
             self.decoder = DepthDecoder(config.transformer, config.depth_layers, num_levels, codebook_size)
-        self.evidence_gate: nn.Linear | None = None
+        self.fusion: EvidenceFusion | None = None
         if config.dense_weight:
             self.seen_bias = nn.Parameter(torch.zeros(()))
-            if config.content_evidence and self.content is not None:
-                self.evidence_gate = nn.Linear(dim, 1)
-                nn.init.zeros_(self.evidence_gate.weight)
-                nn.init.constant_(self.evidence_gate.bias, -1.0)
+            if config.token_weight:
+                self.fusion = EvidenceFusion(len(self.kinds))
         if config.profile_weight and self.interests is not None:
             self.predict_profile = nn.Linear(dim, self.interests.vectors.shape[1])
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What the hybrid ranking weighs, in order."""
+        sources = {
+            "content": self.content,
+            "graph": self.graph,
+            "neighbors": self.neighbors,
+            "interests": self.interests,
+            "popularity": self.popularity,
+        }
+        columns = [
+            name
+            for kind, names in COLUMNS.items()
+            if kind in self.config.evidence and sources[kind] is not None
+            for name in names
+        ]
+        return ("dense", *columns, "token")
 
     @property
     def scores_all_items(self) -> bool:
@@ -272,7 +325,10 @@ class G2Rec(Recommender):
         """
         with torch.random.fork_rng():
             kept = None if self.interests is None else prototypes
-            model = G2Rec(self.config, codes, self.codebook_size, kept, graph, content)
+            neighbors = None
+            if self.neighbors is not None:
+                neighbors = Neighbors.empty(len(codes), len(self.neighbors.rows.values))
+            model = G2Rec(self.config, codes, self.codebook_size, kept, graph, content, neighbors)
         state = model.state_dict()
         for name, held in self.state_dict().items():
             if name == "item_embedding.weight":
@@ -285,7 +341,15 @@ class G2Rec(Recommender):
         return model.eval().to(self.device)
 
     def represent_items(self) -> Float[Tensor, "I D"]:
-        """Each item as the sum of what is known of it."""
+        """Each item as the sum of what is known of it, smoothed; kept while the model is not trained."""
+        if self.training:
+            return self._represent_items()
+        if self._kept is None:
+            with torch.inference_mode(False), torch.no_grad():
+                self._kept = self._represent_items()
+        return self._kept
+
+    def _represent_items(self) -> Float[Tensor, "I D"]:
         offset = torch.arange(self.codes.shape[1], device=self.codes.device) * self.codebook_size
         x: Tensor = self.code_embedding(self.codes + offset).sum(1)
         if self.item_embedding is not None:
@@ -296,7 +360,18 @@ class G2Rec(Recommender):
             x = x + self.project_content(self.content)
         if self.project_profile is not None and self.interests is not None:
             x = x + self.project_profile(self.interests.profiles)
+        if self.config.smoothing_hops and self.neighbors is not None:
+            x = self.neighbors.smooth(x, self.config.smoothing_hops)
         return x
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch between training and use; either forgets the kept representations."""
+        self._kept = None
+        return super().train(mode)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        self._kept = None  # moved to another device
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call, no-any-return]
 
     def prefix(
         self,
@@ -360,9 +435,7 @@ class G2Rec(Recommender):
         total = hidden.new_zeros(())
         if self.config.dense_weight:
             row, position = valid.nonzero(as_tuple=True)
-            evidence = self._evidence(inputs)
-            evidence = None if evidence is None else evidence[valid]
-            logits = self._dense_logits(hidden, catalogue, evidence, *_seen_at(inputs, row, position))
+            logits = self._dense_logits(hidden, catalogue, *_seen_at(inputs, row, position))
             if self.known_items is not None:
                 logits, target_column = logits[:, self.known_items], self.known_column[target]
             else:
@@ -385,9 +458,12 @@ class G2Rec(Recommender):
             return dense
         assert self.decoder is not None
         token = score_catalogue(self.decoder, hidden, self.codes, self.codebook_size)
-        if dense is None or self.config.ranking == "generative":
+        if self.fusion is None or dense is None or self.config.ranking == "generative":
             return token
-        return self.fusion_weight * token + (1 - self.fusion_weight) * dense.log_softmax(1)
+        told, context, seen = self._weigh(batch, dense)
+        columns = [*(kind.scores for kind in told), self.fusion.standardize_token(token)]
+        out: Tensor = self.fusion(torch.stack(columns, dim=2), context, seen)
+        return out
 
     def rank(self, batch: HistoryBatch, k: int, *, exclude: Bool[Tensor, "B I"] | None = None) -> RankedItems:
         """The ``k`` best items; a search may return fewer, padded with -1.
@@ -403,30 +479,57 @@ class G2Rec(Recommender):
             assert self.decoder is not None
             found = beam_search(self.decoder, self.trie, hidden, max(self.config.beam_width, k), exclude)
             return _pad(found.items[:, :k], found.scores[:, :k], k)
-        return self.fuse(self.candidates(batch, k, exclude=exclude), k, float(self.fusion_weight))
+        return self.fuse(self.candidates(batch, k, exclude=exclude), k)
 
     def candidates(
         self, batch: HistoryBatch, k: int, *, exclude: Bool[Tensor, "B I"] | None = None
     ) -> Candidates:
-        """What the beam and the dense head propose, each item once, scored by both heads."""
-        hidden, logits = self._encode(batch)
-        assert self.decoder is not None and logits is not None
+        """What the beam and the weighed evidence propose, each item once."""
+        hidden, dense = self._encode(batch)
+        assert self.decoder is not None and dense is not None and self.fusion is not None
         width = min(max(self.config.beam_width, k), self.num_items)
-        dense = logits.log_softmax(1)
+        told, context, seen = self._weigh(batch, dense)
+        trust = self.fusion.trust(context)
+        first = self.fusion.offset * seen
+        for number, kind in enumerate(told):
+            first = first + trust[:, number : number + 1] * kind.scores
+        best = top_items(first, min(2 * width, self.num_items), exclude).items
         beam = beam_search(self.decoder, self.trie, hidden, width, exclude).items
-        best = top_items(dense, width, exclude).items
         items = torch.cat([beam, best], dim=1).sort(dim=1).values
         items[:, 1:] = items[:, 1:].masked_fill(items[:, 1:] == items[:, :-1], -1)
         known = items.clamp(min=0)
         token = self.decoder.score_items(hidden, self.codes[known])
-        return Candidates(items, token, dense.gather(1, known))
+        columns = [*(kind.scores.gather(1, known) for kind in told), token]
+        return Candidates(items, torch.stack(columns, dim=2), context, seen.gather(1, known))
 
-    def fuse(self, candidates: Candidates, k: int, weight: float) -> RankedItems:
-        """Rank candidates by weight x token + (1 - weight) x dense log-probability."""
-        scores = weight * candidates.token + (1 - weight) * candidates.dense
+    def fuse(self, candidates: Candidates, k: int) -> RankedItems:
+        """Rank candidates by the learned weights."""
+        assert self.fusion is not None
+        evidence = candidates.evidence
+        token = self.fusion.standardize_token(evidence[..., -1:])
+        scores = self.fusion(
+            torch.cat([evidence[..., :-1], token], dim=2), candidates.context, candidates.seen
+        )
         scores = scores.masked_fill(candidates.items < 0, -torch.inf)
         best, at = scores.topk(min(k, scores.shape[1]), dim=1)
         return _pad(candidates.items.gather(1, at), best, k)
+
+    def _weigh(
+        self, batch: HistoryBatch, dense: Float[Tensor, "B I"]
+    ) -> tuple[list[Standardized], Float[Tensor, "B K"], Bool[Tensor, "B I"]]:
+        """All kinds but the token head's, what the weights depend on, and what is in the history."""
+        seen = batch.seen(self.num_items)
+        gathered = gather_evidence(
+            self.config.evidence,
+            batch,
+            content=self.content,
+            graph=self.graph,
+            neighbors=self.neighbors,
+            interests=self.interests,
+            popularity=self.popularity,
+        )
+        told = [standardize(scores, seen) for scores in (dense, *gathered)]
+        return told, user_context(batch.lengths, told), seen
 
     def _encode(self, batch: HistoryBatch) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B I"] | None]:
         batch = batch.last(self.config.transformer.max_len)
@@ -439,34 +542,17 @@ class G2Rec(Recommender):
         hidden = self.hidden(items, batch.lengths, catalogue, batch.without)[rows, at].float()
         if not self.config.dense_weight:
             return hidden, None
-        evidence = self._evidence(items, batch.without)
-        evidence = None if evidence is None else evidence[rows, at]
-        logits = self._dense_logits(hidden, catalogue, evidence, *_seen_at(items, rows, at)).float()
+        logits = self._dense_logits(hidden, catalogue, *_seen_at(items, rows, at)).float()
         return hidden, logits.masked_fill((batch.lengths == 0).unsqueeze(1), 0.0)
-
-    def _evidence(
-        self, items: Int[Tensor, "B T"], without: Bool[Tensor, "B C"] | None = None
-    ) -> Float[Tensor, "B T F"] | None:
-        if self.evidence_gate is None or self.content is None:
-            return None
-        keep = None
-        if without is not None and self.interests is not None:
-            keep = self.interests.share_left(items, without)
-        return decayed_mean(self.content[items.clamp(min=0)], self.config.evidence_decay, keep)
 
     def _dense_logits(
         self,
         hidden: Float[Tensor, "P D"],
         catalogue: Float[Tensor, "I D"],
-        evidence: Float[Tensor, "P F"] | None,
         seen: Int[Tensor, "P T"],
         first: Bool[Tensor, "P T"],
     ) -> Float[Tensor, "P I"]:
-        logits = F.normalize(hidden, dim=-1) @ F.normalize(catalogue, dim=-1).T
-        if evidence is not None and self.evidence_gate is not None and self.content is not None:
-            gate = torch.sigmoid(self.evidence_gate(hidden))
-            logits = logits + gate * (evidence @ self.content.T)
-        logits = logits / self.config.temperature
+        logits = F.normalize(hidden, dim=-1) @ F.normalize(catalogue, dim=-1).T / self.config.temperature
         out: Tensor = logits.scatter_add(1, seen, (self.seen_bias * first).to(logits.dtype))
         return out
 
@@ -478,6 +564,7 @@ class G2Rec(Recommender):
             "num_levels": self.codes.shape[1],
             "graph_dim": None if self.graph is None else self.graph.shape[1],
             "content_dim": None if self.content is None else self.content.shape[1],
+            "num_edges": None if self.neighbors is None else len(self.neighbors.rows.values),
             "prototypes": None
             if interests is None
             else [*interests.vectors.shape, interests.indices.shape[1]],
@@ -494,7 +581,12 @@ class G2Rec(Recommender):
                 state[f"interests.{name}"].numpy() for name in ("vectors", "indices", "weights")
             )
         graph, content = (state[name].numpy() if name in state else None for name in ("graph", "content"))
-        return cls(config, state["codes"].numpy(), meta["codebook_size"], prototypes, graph, content)  # type: ignore[arg-type]
+        codes = state["codes"].numpy()
+        neighbors = None
+        if meta["num_edges"] is not None:
+            neighbors = Neighbors.empty(len(codes), meta["num_edges"])
+        parts = (prototypes, graph, content, neighbors)
+        return cls(config, codes, meta["codebook_size"], *parts)  # type: ignore[arg-type]
 
 
 def _unit(features: Array | None) -> Float[Tensor, "I F"] | None:

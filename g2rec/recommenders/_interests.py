@@ -89,6 +89,19 @@ class HistoryInterests(nn.Module):
         known = items.clamp(min=0)
         return self.weights[known].masked_fill(self._within(known, without), 0.0).sum(-1)
 
+    def agreement(
+        self, items: Int[Tensor, "B n"], weight: Float[Tensor, "B n"], without: Bool[Tensor, "B C"] | None
+    ) -> Float[Tensor, "B I"]:
+        """<s, p_i> of every item i with the weighted memberships s of some items, ``without`` prototypes."""
+        known, C = items.clamp(min=0), len(self.vectors)
+        held = torch.zeros(len(items), C, device=items.device)
+        share = self.weights[known] * weight.unsqueeze(2)
+        held.scatter_add_(1, self.indices[known].flatten(1), share.flatten(1))
+        if without is not None:
+            held = held.masked_fill(without, 0.0)
+        memberships = torch.zeros(len(self.indices), C, device=items.device)
+        return held @ memberships.scatter_add_(1, self.indices, self.weights).T
+
     def _within(self, known: Int[Tensor, "B T"], without: Bool[Tensor, "B C"]) -> Bool[Tensor, "B T R"]:
         indices = self.indices[known]
         return without.gather(1, indices.flatten(1)).view(indices.shape)

@@ -228,14 +228,19 @@ class Run:
             tokens = self.tokenizer
             model, _ = fit_g2rec(
                 self.interactions, tokens.semantic_ids, tokens.prototypes, tokens.embeddings,
-                config.recommender, config.recommender_fit, path, config.seed,
+                config.recommender, config.recommender_fit, path, config.seed, self.graphs[1],
             )  # fmt: skip
-            model.cpu().save(path / "model", made_from=self._hashes(*_TOKEN_PARTS))
+            model.cpu().save(path / "model", made_from=self._hashes(*_TOKEN_PARTS, "graph/coengagement"))
             return G2Rec.load(path / "model")
 
         return self._stage(
             "recommender",
-            [config.recommender, config.recommender_fit, config.seed, self._hashes(*_TOKEN_PARTS)],
+            [
+                config.recommender,
+                config.recommender_fit,
+                config.seed,
+                self._hashes(*_TOKEN_PARTS, "graph/coengagement"),
+            ],
             make=make,
             load=lambda: G2Rec.load(path / "model"),
             line=lambda model: (

@@ -1,9 +1,9 @@
 """Fit the recommenders: one entry for each, all with the same loop and the same model selection."""
 
 from g2rec.training.code_lm import fit_code_lm
-from g2rec.training.g2rec import choose_fusion_weight, fit_g2rec
+from g2rec.training.g2rec import fit_fusion_weights, fit_g2rec
 from g2rec.training.lightgcn import fit_lightgcn
 from g2rec.training.ranking import rank_all
 from g2rec.training.sequence import fit_sasrec
 
-__all__ = ["choose_fusion_weight", "fit_code_lm", "fit_g2rec", "fit_lightgcn", "fit_sasrec", "rank_all"]
+__all__ = ["fit_code_lm", "fit_fusion_weights", "fit_g2rec", "fit_lightgcn", "fit_sasrec", "rank_all"]

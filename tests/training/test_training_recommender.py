@@ -28,7 +28,14 @@ from g2rec.recommenders import (
 )
 from g2rec.tokenizers import SemanticIds
 from g2rec.training import FitConfig
-from g2rec.training.recommender import fit_code_lm, fit_g2rec, fit_lightgcn, fit_sasrec, rank_all
+from g2rec.training.recommender import (
+    fit_code_lm,
+    fit_fusion_weights,
+    fit_g2rec,
+    fit_lightgcn,
+    fit_sasrec,
+    rank_all,
+)
 from g2rec.training.sequence import training_windows
 
 NUM_USERS, NUM_ITEMS, LENGTH = 120, 40, 9
@@ -186,3 +193,21 @@ def test_bad_input_is_one_sentence(tmp_path: Path) -> None:
     )
     with pytest.raises(DataError, match="expected a user with two training events or more, found none"):
         fit_sasrec(short, SASRecConfig(transformer=SMALL), FIT, tmp_path, 0)
+
+
+def test_the_fusion_learns_which_evidence_to_trust() -> None:
+    place = np.arange(NUM_ITEMS) % 10 * (2 * np.pi / 10)
+    ring = np.eye(4)[np.arange(NUM_ITEMS) // 10]
+    content = np.concatenate([np.cos(place)[:, None], np.sin(place)[:, None], 3 * ring], axis=1)
+    data = dataclasses.replace(log(), content=content.astype(np.float32))
+    ids = semantic_ids()
+    torch.manual_seed(0)
+    model = G2RecConfig(transformer=SMALL, feed="none", beam_width=10).build(
+        codes=ids.codes, codebook_size=ids.codebook_size, content=content
+    )  # untrained heads: only the content says what is near
+    model.eval()
+    before = recall(model, data)
+    weights = fit_fusion_weights(model, data, seed=0)
+    assert set(weights) == set(model.kinds)
+    assert recall(model, data) > before + 0.1
+    assert weights["content"] > weights["token"]

@@ -1,0 +1,121 @@
+"""What the hybrid ranking weighs beside its heads, and how the weights are learned."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from scipy.sparse import csr_matrix
+
+from g2rec.graph import CoEngagementGraph
+from g2rec.recommenders import EvidenceFusion, G2RecConfig, HistoryBatch, TransformerConfig
+from g2rec.recommenders._evidence import Neighbors, gather_evidence, standardize
+
+ITEMS = 40
+SMALL = TransformerConfig(embedding_dim=16, num_layers=1, num_heads=2, max_len=8)
+
+
+def graph(seed: int = 0) -> CoEngagementGraph:
+    rng = np.random.default_rng(seed)
+    dense = np.triu(rng.random((ITEMS, ITEMS)) * (rng.random((ITEMS, ITEMS)) < 0.2), 1)
+    weights = csr_matrix((dense + dense.T).astype(np.float32))
+    return CoEngagementGraph(ITEMS, weights.indptr.astype(np.int64), weights.indices, weights.data)
+
+
+def batch(*histories: list[int]) -> HistoryBatch:
+    width = max(map(len, histories))
+    rows = [[*history, *[-1] * (width - len(history))] for history in histories]
+    lengths = torch.tensor([len(history) for history in histories])
+    return HistoryBatch(torch.arange(len(rows)), torch.tensor(rows), lengths)
+
+
+def test_standardised_over_what_is_left() -> None:
+    scores = torch.tensor([[1.0, 2.0, 3.0, 100.0]])
+    told = standardize(scores, torch.tensor([[False, False, False, True]]))
+    np.testing.assert_allclose(told.scores[0, :3].numpy(), [-1.2247, 0.0, 1.2247], atol=1e-4)
+    assert told.spread.item() == pytest.approx(np.std([1, 2, 3]))
+    assert standardize(torch.ones(2, 5), None).scores.abs().sum() == 0  # nothing told, nothing weighed
+
+
+def test_smoothing_is_the_normalised_graph() -> None:
+    made = graph()
+    dense = np.zeros((ITEMS, ITEMS))
+    row = np.repeat(np.arange(ITEMS), np.diff(made.indptr))
+    dense[row, made.indices] = made.weights
+    strength = np.maximum(dense.sum(1), 1e-12)
+    A = dense / np.sqrt(strength)[:, None] / np.sqrt(strength)
+    x = np.random.default_rng(1).normal(size=(ITEMS, 3)).astype(np.float32)
+    smoothed = Neighbors.of(made).smooth(torch.from_numpy(x), 2).numpy()
+    np.testing.assert_allclose(smoothed, x + A @ x + A @ A @ x, rtol=1e-4, atol=1e-5)
+    votes = Neighbors.of(made).votes(torch.tensor([[3, 7, -1]]), torch.tensor([[1.0, 0.5, 0.0]]))
+    expected = dense[3] / strength[3] + 0.5 * dense[7] / strength[7]
+    np.testing.assert_allclose(votes[0].numpy(), expected, rtol=1e-5, atol=1e-7)
+
+
+def test_evidence_reads_the_recent_items_only() -> None:
+    content = torch.nn.functional.normalize(torch.randn(ITEMS, 6), dim=1)
+    sources = {"graph": None, "neighbors": None, "interests": None, "popularity": torch.zeros(ITEMS)}
+    long, short = batch([30, 31, 1, 2, 3, 4, 5]), batch([1, 2, 3, 4, 5])
+    for a, b in zip(
+        gather_evidence(["content"], long, content=content, **sources),
+        gather_evidence(["content"], short, content=content, **sources),
+        strict=True,
+    ):
+        torch.testing.assert_close(a, b)
+    mean, largest = gather_evidence(["content"], batch([5]), content=content, **sources)
+    torch.testing.assert_close(mean, content[5:6] @ content.T)
+    torch.testing.assert_close(largest, mean.clamp(min=0))
+
+
+def hybrid(**changes: object) -> torch.nn.Module:
+    rng = np.random.default_rng(0)
+    codes = np.stack(np.unravel_index(rng.permutation(64)[:ITEMS], (4, 4, 4)), axis=1)
+    indices = np.stack([rng.permutation(5)[:2] for _ in range(ITEMS)])
+    prototypes = (rng.normal(size=(5, 6)), indices, np.full((ITEMS, 2), 0.5))
+    config = G2RecConfig(transformer=SMALL, beam_width=ITEMS, **changes)  # type: ignore[arg-type]
+    torch.manual_seed(0)
+    model = config.build(
+        codes=codes, codebook_size=4, prototypes=prototypes, graph=rng.normal(size=(ITEMS, 6)),
+        content=rng.normal(size=(ITEMS, 8)), coengagement=graph(), counts=np.arange(ITEMS),
+    )  # fmt: skip
+    for parameter in model.fusion.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return model.eval()
+
+
+def test_a_full_beam_ranks_as_exact_scores_do() -> None:
+    model = hybrid()
+    assert model.kinds[0] == "dense" and model.kinds[-1] == "token" and len(model.kinds) == 8
+    asked = batch([1, 2, 3], [4], [9, 8, 7, 6, 5, 4])
+    with torch.no_grad():
+        ranked, scores = model.rank(asked, ITEMS), model.score(asked)
+    torch.testing.assert_close(ranked.scores, scores.gather(1, ranked.items), rtol=1e-4, atol=1e-4)
+    assert (ranked.items.sort(1).values == torch.arange(ITEMS)).all()
+
+
+def test_kinds_without_a_source_are_left_out() -> None:
+    assert hybrid(evidence=("content",)).kinds == ("dense", "content", "closest content", "token")
+    assert hybrid(evidence=()).kinds == ("dense", "token")
+    assert G2RecConfig(transformer=SMALL, feed="none").build(
+        codes=np.arange(8)[:, None], codebook_size=8
+    ).kinds == ("dense", "popularity", "token")
+
+
+def test_a_switched_off_interest_leaves_the_evidence() -> None:
+    model, asked = hybrid(), batch([1, 2, 3])
+    off = torch.zeros(1, 5, dtype=torch.bool)
+    off[0, int(model.interests.indices[3, 0])] = True
+    with torch.no_grad():
+        changed = model.score(dataclasses.replace(asked, without=off))
+        assert not torch.equal(model.score(asked), changed)
+        off[:] = True
+        told, _, _ = model._weigh(dataclasses.replace(asked, without=off), torch.zeros(1, ITEMS))
+    spreads = dict(zip(model.kinds, [float(kind.spread) for kind in told], strict=False))
+    assert spreads["content"] == spreads["interests"] == spreads["neighbors"] == 0 < spreads["popularity"]
+
+
+def test_networks_start_as_a_weighted_sum() -> None:
+    fusion = EvidenceFusion(3)
+    evidence, context = torch.randn(2, 7, 3), torch.randn(2, 3)
+    seen = torch.zeros(2, 7, dtype=torch.bool)
+    torch.testing.assert_close(fusion(evidence, context, seen), evidence @ torch.tensor([1.5, 0.1, 0.1]))
