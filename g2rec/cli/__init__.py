@@ -16,36 +16,79 @@ class Command(NamedTuple):
     """``module:function``, the module inside ``g2rec.cli``."""
     help: str
     """One line."""
+    example: str
+    """Shown by the command's own help, without ``g2rec`` in front."""
 
 
 COMMANDS: dict[tuple[str, ...], Command] = {
     ("run",): Command(
-        "pipeline:run", "everything below in one go: from a recipe to metrics, bundle and report"
+        "pipeline:run",
+        "everything below in one go: from a recipe to metrics, bundle and report",
+        "run ml-100k --config quickstart --recommender_fit.epochs 5",
     ),
-    ("data", "list"): Command("data:list_data", "the graph recipes that are known"),
-    ("data", "get"): Command("data:get", "download a recipe's files, verified, into the cache"),
-    ("data", "check"): Command("data:check", "compare what a recipe's files hold with what it promises"),
-    ("data", "import"): Command("data:import_log", "make a recipe and a dataset from your own event log"),
+    ("data", "list"): Command("data:list_data", "the graph recipes that are known", "data list"),
+    ("data", "get"): Command(
+        "data:get", "download a recipe's files, verified, into the cache", "data get ml-100k"
+    ),
+    ("data", "check"): Command(
+        "data:check", "compare what a recipe's files hold with what it promises", "data check ml-100k"
+    ),
+    ("data", "import"): Command(
+        "data:import_log",
+        "make a recipe and a dataset from your own event log",
+        "data import events.csv --user customer --item sku --time when --items items.csv --title name",
+    ),
     ("graph", "build"): Command(
-        "graph:graph_build", "build the graphs of a recipe, or of a Parquet log of any size"
+        "graph:graph_build",
+        "build the graphs of a recipe, or of a Parquet log of any size",
+        "graph build ml-100k --config quickstart --out runs/mine",
     ),
     ("prototypes", "sweep"): Command(
-        "prototypes:sweep", "compare numbers of interest prototypes and resolutions, without labels"
+        "prototypes:sweep",
+        "compare numbers of interest prototypes and resolutions, without labels",
+        "prototypes sweep runs/mine --num_prototypes [16,32,64]",
     ),
     ("encoder", "fit"): Command(
-        "pipeline:encoder_fit", "train the graph encoder and the interest prototypes"
+        "pipeline:encoder_fit",
+        "train the graph encoder and the interest prototypes",
+        "encoder fit runs/mine --encoder_fit.epochs 20",
     ),
-    ("tokenizer", "fit"): Command("pipeline:tokenizer_fit", "train the semantic tokenizer jointly with both"),
+    ("tokenizer", "fit"): Command(
+        "pipeline:tokenizer_fit",
+        "train the semantic tokenizer jointly with both",
+        "tokenizer fit runs/mine --joint one_way",
+    ),
     ("tokenizer", "subwords"): Command(
-        "subwords:subwords", "make sub-word tokens of the semantic IDs, item features for ranking models"
+        "subwords:subwords",
+        "make sub-word tokens of the semantic IDs, item features for ranking models",
+        "tokenizer subwords runs/mine --subwords.kind ngram",
     ),
-    ("recommender", "fit"): Command("pipeline:recommender_fit", "train the generative recommender"),
+    ("recommender", "fit"): Command(
+        "pipeline:recommender_fit",
+        "train the generative recommender",
+        "recommender fit runs/mine --recommender.ranking dense",
+    ),
     ("evaluate",): Command(
-        "pipeline:evaluate", "train the baselines, rank all items for all users, write metrics"
+        "pipeline:evaluate",
+        "train the baselines, rank all items for all users, write metrics",
+        "evaluate runs/mine --baselines [popularity,sasrec]",
     ),
-    ("recommend",): Command("serve:recommend", "recommend for a user or for a history of items"),
-    ("report",): Command("serve:report", "write report.html of a run"),
-    ("serve",): Command("serve:serve", "answer recommendation requests over HTTP (extra: serve)"),
+    ("recommend",): Command(
+        "serve:recommend",
+        "recommend for a user or for a history of items",
+        "recommend runs/mine --history [50,181,172] --k 5 --explain true",
+    ),
+    ("report",): Command("serve:report", "write report.html of a run", "report runs/mine"),
+    ("serve",): Command(
+        "serve:serve",
+        "answer recommendation requests over HTTP (extra: serve)",
+        "serve runs/mine --port 8000",
+    ),
+    ("completion",): Command(
+        "completion:completion",
+        "print a script that completes commands and flags in your shell",
+        "completion bash >> ~/.bashrc",
+    ),
 }
 
 _USAGE = """usage: g2rec COMMAND [ARGUMENTS]
@@ -76,7 +119,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _unknown(arguments)
     from g2rec.cli.invoke import invoke
 
-    return invoke(words, COMMANDS[words].function, arguments[len(words) :])
+    command = COMMANDS[words]
+    return invoke(words, command.function, arguments[len(words) :], command.example)
 
 
 def _usage() -> str:

@@ -1,13 +1,16 @@
 """From words on the command line to a call of a typed function, and from an exception to an exit code."""
 
+import argparse
 import dataclasses
 import errno
+import functools
 import inspect
 import logging
 import os
 import re
 import signal
 import sys
+import textwrap
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -20,19 +23,19 @@ from g2rec.errors import ConfigError, G2RecError
 from g2rec.training.run_config import RunConfig
 
 _INTERRUPTED = 130
+_WIDTH = 79
 Settings = RunConfig | Mapping[str, Any] | str | Path
 """Settings of a run: themselves, a mapping of them, a preset's name, or a YAML file."""
 
 
-def invoke(words: tuple[str, ...], function: str, arguments: list[str]) -> int:
+def invoke(words: tuple[str, ...], function: str, arguments: list[str], example: str = "") -> int:
     """Parse ``arguments`` for one command and call it; give the exit code."""
     logging.basicConfig(level=os.environ.get("G2REC_LOG", "WARNING"), format="%(message)s")
     signal.signal(signal.SIGTERM, _terminate)
     settings: type | None = None
     try:
-        module, name = function.split(":")
-        call = getattr(import_module(f"g2rec.cli.{module}"), name)
-        parser = _parser(words, call)
+        call = find_function(function)
+        parser = make_parser(words, call, example)
         settings = _settings_type(call)
         if settings is not None:
             arguments = resolve_preset(arguments)
@@ -75,7 +78,7 @@ def read_settings(config: Settings | None = None) -> RunConfig:
     """
     if isinstance(config, RunConfig):
         return config
-    parser = _parser((), _settings_only)
+    parser = make_parser((), _settings_only)
     try:
         if config is None or isinstance(config, Mapping):
             check_keys(dict(config or {}), RunConfig, "config")
@@ -102,7 +105,33 @@ def _refuse(message: str) -> int:
     return 2
 
 
-def _parser(words: tuple[str, ...], call: Callable[..., None]) -> jsonargparse.ArgumentParser:
+def find_function(function: str) -> Callable[..., None]:
+    """The function of a command, from ``module:function``."""
+    module, name = function.split(":")
+    call: Callable[..., None] = getattr(import_module(f"g2rec.cli.{module}"), name)
+    return call
+
+
+class _Help(jsonargparse.DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Keeps the paragraphs of a description and the line of an example."""
+
+
+def flags_of(call: Callable[..., None]) -> list[str]:
+    """All flags of a command, those of its settings included."""
+    given = inspect.signature(call).parameters.items()
+    own = [f"--{name}" for name, value in given if name != "settings" and value.default is not value.empty]
+    return [*own, *(_settings_flags() if _settings_type(call) is not None else ())]
+
+
+@functools.cache
+def _settings_flags() -> tuple[str, ...]:
+    known = make_parser((), _settings_only)._actions
+    return tuple(flag for action in known for flag in action.option_strings if flag not in ("-h", "--help"))
+
+
+def make_parser(
+    words: tuple[str, ...], call: Callable[..., None], example: str = ""
+) -> jsonargparse.ArgumentParser:
     """A parser of the function's arguments; a parameter ``settings`` spreads its fields at the top level."""
     settings = _settings_type(call)
     # Otherwise jsonargparse gives --tokenizer.num_levels to the first class of the union that has it,
@@ -112,7 +141,10 @@ def _parser(words: tuple[str, ...], call: Callable[..., None]) -> jsonargparse.A
     jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True, subclasses_enabled=kinds)
     parser = jsonargparse.ArgumentParser(
         prog=f"g2rec {' '.join(words)}",
-        description=inspect.getdoc(call),
+        usage=None if settings is None else _usage(words, call),
+        description=_description(call),
+        epilog=f"example:\n  g2rec {example}" if example else None,
+        formatter_class=_Help,
         exit_on_error=False,
         allow_abbrev=False,
     )
@@ -121,6 +153,21 @@ def _parser(words: tuple[str, ...], call: Callable[..., None]) -> jsonargparse.A
         parser.add_class_arguments(settings, as_group=False)
     parser.add_function_arguments(call, as_group=False, as_positional=True, skip={"settings"})
     return parser
+
+
+def _usage(words: tuple[str, ...], call: Callable[..., None]) -> str:
+    """In one line: the two hundred flags of the settings come below."""
+    needed = [
+        name for name, given in inspect.signature(call).parameters.items() if given.default is given.empty
+    ]
+    places = "".join(f" {name.upper()}" for name in needed if name != "settings")
+    return f"g2rec {' '.join(words)}{places} [--config FILE] [--print_config] [--FLAG VALUE ...]"
+
+
+def _description(call: Callable[..., None]) -> str:
+    """The docstring up to the arguments, which have their own place in a help."""
+    said = (inspect.getdoc(call) or "").partition("\nArgs:")[0].strip()
+    return "\n\n".join(textwrap.fill(" ".join(part.split()), _WIDTH) for part in said.split("\n\n"))
 
 
 def _settings_type(call: Callable[..., None]) -> type | None:

@@ -91,17 +91,25 @@ def preset_path(name: str) -> Path:
     Raises:
         ConfigError: If neither a file nor a preset has that name.
     """
-    folders = [Path(__file__).parents[2] / "scripts" / "configs"]
-    with contextlib.suppress(ModuleNotFoundError):  # a checkout that is not installed
-        folders.insert(0, Path(str(resources.files("g2rec.shipped_presets"))))
-    for folder in folders:
+    for folder in _preset_folders():
         path = folder / f"{name.removesuffix('.yaml')}.yaml"
         if path.is_file():
             return path
-    known = sorted({path.stem for folder in folders if folder.is_dir() for path in folder.glob("*.yaml")})
     raise ConfigError(
-        f"expected a settings file or a preset ({', '.join(known)}), got '{name}'; check the path"
+        f"expected a settings file or a preset ({', '.join(preset_names())}), got '{name}'; check the path"
     )
+
+
+def preset_names() -> list[str]:
+    """The presets that the package ships."""
+    return sorted({path.stem for folder in _preset_folders() for path in folder.glob("*.yaml")})
+
+
+def _preset_folders() -> list[Path]:
+    folders = [Path(__file__).parents[2] / "scripts" / "configs"]
+    with contextlib.suppress(ModuleNotFoundError):  # a checkout that is not installed
+        folders.insert(0, Path(str(resources.files("g2rec.shipped_presets"))))
+    return [folder for folder in folders if folder.is_dir()]
 
 
 def write_settings(path: Path, settings: Any) -> None:

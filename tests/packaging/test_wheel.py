@@ -1,13 +1,21 @@
 """The package as strangers get it: a wheel, away from the checkout."""
 
+import ast
+import configparser
 import os
+import random
+import re
 import shutil
 import subprocess
 import sys
+import sysconfig
+import venv
 import zipfile
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from toy_run import TINY
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,7 +59,7 @@ def test_the_wheel_carries_every_room_recipe_and_preset(wheel: Path) -> None:
     expected = {str(path.relative_to(ROOT)) for path in (ROOT / "g2rec").rglob("*.py")}
     expected |= {f"g2rec/shipped_graphs/{path.name}" for path in (ROOT / "graphs").glob("*.yaml")}
     expected |= {f"g2rec/shipped_presets/{path.name}" for path in (ROOT / "scripts/configs").glob("*.yaml")}
-    expected |= {"g2rec/py.typed", "g2rec/report/page.html"}
+    expected |= {"g2rec/py.typed", "g2rec/__init__.pyi", "g2rec/report/page.html"}
     assert expected - held == set()
 
 
@@ -95,3 +103,83 @@ def test_the_command_answers_without_importing_torch(installed: Path, tmp_path: 
     assert done.returncode == 0, done.stderr
     assert "g2rec COMMAND" in done.stdout
     assert done.stdout.splitlines()[-1] == "heavy:"
+
+
+@pytest.fixture(scope="module")
+def fresh(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs of a virtual environment with the wheel and what it needs, and not the checkout.
+
+    What it needs is read from this environment: a line of a ``.pth`` file adds a folder without what an
+    editable install put there.
+    """
+    home = tmp_path_factory.mktemp("fresh") / "venv"
+    venv.create(home, with_pip=False, symlinks=True)
+    programs = home / ("Scripts" if os.name == "nt" else "bin")
+    site = next(home.glob("lib*/python*/site-packages"), home / "Lib" / "site-packages")
+    (site / "needed.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+    command = [sys.executable, "-m", "pip", "--python", programs / "python", "install", "-q", "--no-index"]
+    done = subprocess.run(
+        [*map(str, command), "--no-deps", "--ignore-installed", str(wheel)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return programs
+
+
+def call(folder: Path, *command: str | Path) -> str:
+    """What a program prints, run in a folder of its own without this checkout's paths."""
+    hidden = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"}
+    environment = {name: value for name, value in os.environ.items() if name not in hidden}
+    done = subprocess.run(
+        list(map(str, command)), cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_command_the_face_and_the_server_work_from_a_wheel(fresh: Path, tmp_path: Path) -> None:
+    assert call(tmp_path, fresh / "g2rec", "--version").startswith("g2rec ")
+    rng = random.Random(0)
+    rows = [f"c{user},p{rng.randrange(5) + 5 * (user % 3)},{time}" for user in range(60) for time in range(6)]
+    (tmp_path / "log.csv").write_text("user,item,time\n" + "\n".join(rows) + "\n")
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    code = (
+        "import g2rec; print(g2rec.__file__); "
+        "bundle = g2rec.fit('log.csv', time='time', config='tiny.yaml', out='run'); "
+        "print(bundle.recommend(['p1', 'p2'], k=3)['item_id'].to_pylist())"
+    )
+    said = call(tmp_path, fresh / "python", "-c", code).splitlines()
+    assert said[0].startswith(str(fresh.parent))
+    listed = call(tmp_path, fresh / "g2rec", "recommend", "run", "--history", "[p1,p2]", "--k", "3")
+    ids = [line.split()[-1] for line in listed.splitlines() if line.strip()]
+    assert said[-1] == str(ids)
+    pytest.importorskip("fastapi", reason="the serve extra is not installed")
+    code = (
+        "import g2rec; from g2rec.serving import create_app; "
+        "print(type(create_app(g2rec.load('run'))).__name__)"
+    )
+    assert "FastAPI" in call(tmp_path, fresh / "python", "-c", code)
+
+
+def test_what_is_imported_is_required() -> None:
+    """Every package that a module needs when it is imported is in install_requires, or in its extra."""
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    lines = config["options"]["install_requires"].split()
+    required = {re.split(r"[\[<>=;]", line)[0].lower() for line in lines} | {"llvmlite"}  # numba's own
+    serving = {line.split(">=")[0] for line in config["options.extras_require"]["serve"].split()}
+    distributions = packages_distributions()
+    for path in sorted((ROOT / "g2rec").rglob("*.py")):
+        allowed = required | (serving | {"pydantic", "starlette"} if "serving" in path.parts else set())
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module]
+            else:
+                continue
+            for name in {full.partition(".")[0] for full in names} - set(sys.stdlib_module_names) - {"g2rec"}:
+                given = {found.lower().replace("_", "-") for found in distributions.get(name, [name])}
+                assert given & allowed, f"{path.relative_to(ROOT)} imports {name}, which nothing requires"
