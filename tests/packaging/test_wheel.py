@@ -168,7 +168,10 @@ def test_what_is_imported_is_required() -> None:
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
     lines = config["options"]["install_requires"].split()
-    required = {re.split(r"[\[<>=;]", line)[0].lower() for line in lines} | {"llvmlite"}  # numba's own
+    required = {re.split(r"[\[<>=;]", line)[0].lower() for line in lines} | {
+        "llvmlite",
+        "triton",
+    }  # of numba, of torch for GPUs
     serving = {line.split(">=")[0] for line in config["options.extras_require"]["serve"].split()}
     distributions = packages_distributions()
     for path in sorted((ROOT / "g2rec").rglob("*.py")):
