@@ -54,7 +54,7 @@ from g2rec.training.stages import StageRecord, read_record, run_stage
 from g2rec.training.tokenizer import fit_tokenizer
 
 T = TypeVar("T")
-_ROOM_VERSION = 2
+_ROOM_VERSION = 3
 """Part of every stage's key; raised when a stage's result changes for the same settings."""
 
 

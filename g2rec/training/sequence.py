@@ -186,8 +186,8 @@ def fit_recommender(
         fit_config: Length and rates.
         folder: Gets checkpoints and logs.
         seed: Of the dropout and the like.
-        masked: Validate with the history masked out: for models of co-occurrence, which rank what a user
-            already has first, so that their figure without a mask says nothing.
+        masked: Validate with the history masked out. Models of co-occurrence, and those with cosine logits, rank
+            what a user already has first, so that their figure without a mask says little.
     """
     module = RecommenderModule(model, fit_config, masked=masked)
     validation = validation_loader(interactions, _VALIDATION_USERS)
@@ -224,5 +224,7 @@ def fit_sasrec(
     model = config.build(num_items=interactions.num_items, coengagement=graph, content=interactions.content)
     windows = training_windows(interactions, config.transformer.max_len)
     train = window_loader(windows, fit_config.batch_size, seed)
-    report = fit_recommender(model, train, interactions, fit_config=fit_config, folder=folder, seed=seed)
+    report = fit_recommender(
+        model, train, interactions, fit_config=fit_config, folder=folder, seed=seed, masked=True
+    )
     return model, report
