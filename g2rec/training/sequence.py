@@ -186,8 +186,8 @@ def fit_recommender(
         fit_config: Length and rates.
         folder: Gets checkpoints and logs.
         seed: Of the dropout and the like.
-        masked: Validate with the history masked out. Models of co-occurrence, and those with cosine logits, rank
-            what a user already has first, so that their figure without a mask says little.
+        masked: Validate with the history masked out. Models of co-occurrence, and those with cosine logits,
+            rank what a user already has first, so that their figure without a mask says little.
     """
     module = RecommenderModule(model, fit_config, masked=masked)
     validation = validation_loader(interactions, _VALIDATION_USERS)
