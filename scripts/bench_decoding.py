@@ -57,7 +57,7 @@ from g2rec.recommenders import (
     export_llama,
     history_batch,
     load_recommender,
-    tiger_config,
+    tiger_decoder_config,
 )
 from g2rec.training.pipeline import hardware
 
@@ -149,7 +149,7 @@ def measure_peer(
     """Users per second of ours and of generate, and whether the lists agree."""
     users = random_users(sizes["users"], model.num_items, model.config.transformer.max_len)
     rows: list[dict[str, Any]] = []
-    by_item = tiger_config(model.config.transformer, beam_width=model.config.beam_width).build(
+    by_item = tiger_decoder_config(model.config.transformer, beam_width=model.config.beam_width).build(
         codes=model.codes.cpu().numpy(), codebook_size=model.codebook_size
     )
     for who, ours in (("g2rec", model), ("by item", by_item.eval().to(device))):

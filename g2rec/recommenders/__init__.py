@@ -6,23 +6,29 @@ from g2rec.recommenders._code_lm import CodeLM, CodeLMConfig
 from g2rec.recommenders._decoding import CodeDecoder, beam_search, score_catalogue, score_items
 from g2rec.recommenders._depth import DepthDecoder
 from g2rec.recommenders._ease import EASE, EASEConfig
+from g2rec.recommenders._encoder_decoder import EncoderDecoderConfig
 from g2rec.recommenders._evidence import EvidenceFusion
 from g2rec.recommenders._fusion import Fusion
-from g2rec.recommenders._g2rec import G2Rec, G2RecConfig, tiger_config
+from g2rec.recommenders._g2rec import G2Rec, G2RecConfig, tiger_decoder_config
 from g2rec.recommenders._history import HistoryBatch, history_batch, pad_windows
 from g2rec.recommenders._knn import ItemKNN, ItemKNNConfig
+from g2rec.recommenders._language import LanguageModel, LanguageModelConfig
 from g2rec.recommenders._lightgcn import EdgeBatch, LightGCNRecommender, LightGCNRecommenderConfig
 from g2rec.recommenders._llama import export_llama
 from g2rec.recommenders._load import load_recommender
 from g2rec.recommenders._popularity import Popularity
+from g2rec.recommenders._rpg import RPG, RPGConfig
 from g2rec.recommenders._sasrec import SASRec, SASRecConfig
 from g2rec.recommenders._text import TextNeighbors, TextNeighborsConfig
+from g2rec.recommenders._tiger import TIGER, TIGERConfig
 from g2rec.recommenders._transformer import CausalTransformer, TransformerConfig
 from g2rec.recommenders._transitions import ItemTransitions, ItemTransitionsConfig
 from g2rec.recommenders._trie import PrefixTrie
 
 __all__ = [
     "EASE",
+    "RPG",
+    "TIGER",
     "CapturedRanking",
     "CausalTransformer",
     "CodeDecoder",
@@ -31,6 +37,7 @@ __all__ = [
     "DepthDecoder",
     "EASEConfig",
     "EdgeBatch",
+    "EncoderDecoderConfig",
     "EvidenceFusion",
     "Fusion",
     "G2Rec",
@@ -40,14 +47,18 @@ __all__ = [
     "ItemKNNConfig",
     "ItemTransitions",
     "ItemTransitionsConfig",
+    "LanguageModel",
+    "LanguageModelConfig",
     "LightGCNRecommender",
     "LightGCNRecommenderConfig",
     "Popularity",
     "PrefixTrie",
+    "RPGConfig",
     "RankedItems",
     "Recommender",
     "SASRec",
     "SASRecConfig",
+    "TIGERConfig",
     "TextNeighbors",
     "TextNeighborsConfig",
     "TransformerConfig",
@@ -58,5 +69,5 @@ __all__ = [
     "pad_windows",
     "score_catalogue",
     "score_items",
-    "tiger_config",
+    "tiger_decoder_config",
 ]

@@ -147,11 +147,10 @@ class G2RecConfig:
         return model
 
 
-def tiger_config(transformer: TransformerConfig, *, beam_width: int = 50) -> G2RecConfig:
-    """TIGER (Rajput et al., NeurIPS 2023, arXiv 2305.05065): semantic IDs of the content and nothing else.
+def tiger_decoder_config(transformer: TransformerConfig, *, beam_width: int = 50) -> G2RecConfig:
+    """Semantic IDs of the content and nothing else: no graph, prototypes, item embeddings or dense head.
 
-    No graph, no prototypes, no item embeddings, no dense head. Deviation: decoder-only, with the codes of an
-    item fused into one position, where TIGER is an encoder-decoder over one position a code.
+    What `TIGER` reads and spells, by a decoder alone, with the codes of an item fused into one position.
     """
     return G2RecConfig(
         transformer=transformer,

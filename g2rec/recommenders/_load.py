@@ -9,10 +9,13 @@ from g2rec.recommenders._ease import EASE
 from g2rec.recommenders._fusion import Fusion
 from g2rec.recommenders._g2rec import G2Rec
 from g2rec.recommenders._knn import ItemKNN
+from g2rec.recommenders._language import LanguageModel
 from g2rec.recommenders._lightgcn import LightGCNRecommender
 from g2rec.recommenders._popularity import Popularity
+from g2rec.recommenders._rpg import RPG
 from g2rec.recommenders._sasrec import SASRec
 from g2rec.recommenders._text import TextNeighbors
+from g2rec.recommenders._tiger import TIGER
 from g2rec.recommenders._transitions import ItemTransitions
 
 _MODELS: tuple[type[Recommender], ...] = (
@@ -25,6 +28,9 @@ _MODELS: tuple[type[Recommender], ...] = (
     SASRec,
     Fusion,
     CodeLM,
+    TIGER,
+    RPG,
+    LanguageModel,
     G2Rec,
 )
 

@@ -132,7 +132,7 @@ class CausalTransformer(nn.Module):
             assert isinstance(block, _Block)
             own = None
             if cache.suffix is not None and parents is not None:
-                own = KeysValues(*(_reorder(passed, parents) for passed in cache.suffix[at]))
+                own = KeysValues(*(reorder_beams(passed, parents) for passed in cache.suffix[at]))
             x, grown = block.extend(x, cache.prefix[at], cache.visible, cache.position, own)
             suffix.append(grown)
         return self.norm(x), cache._replace(position=cache.position + 1, suffix=tuple(suffix))
@@ -204,7 +204,7 @@ class _Block(nn.Module):
         B, T, D = x.shape
         qkv = self.qkv(self.norm_attention(x)).view(B, T, 3, self.heads, D // self.heads)
         qkv = qkv.permute(2, 0, 3, 1, 4)
-        q, k = _rotate(qkv[:2], position) if self.rotary else qkv[:2]
+        q, k = rotate(qkv[:2], position) if self.rotary else qkv[:2]
         return q, k, qkv[2]
 
     def _feed(self, x: Float[Tensor, "B T D"], y: Float[Tensor, "B H T d"]) -> Float[Tensor, "B T D"]:
@@ -215,12 +215,15 @@ class _Block(nn.Module):
         return fed
 
 
-def _reorder(passed: Float[Tensor, "B H W s d"], parents: Int[Tensor, "B J"]) -> Float[Tensor, "B H J s d"]:
+def reorder_beams(
+    passed: Float[Tensor, "B H W s d"], parents: Int[Tensor, "B J"]
+) -> Float[Tensor, "B H J s d"]:
+    """What each beam goes on from: the keys or values of its parent."""
     B, H, _, s, d = passed.shape
     return passed.gather(2, parents.view(B, 1, -1, 1, 1).expand(-1, H, -1, s, d))
 
 
-def _rotate(x: Float[Tensor, "2 B H T d"], position: Int[Tensor, "*#T"]) -> Float[Tensor, "2 B H T d"]:
+def rotate(x: Float[Tensor, "2 B H T d"], position: Int[Tensor, "*#T"]) -> Float[Tensor, "2 B H T d"]:
     """Turn each pair of channels by an angle that grows with the position."""
     d = x.shape[-1]
     rate = 10_000.0 ** (-torch.arange(0, d, 2, device=x.device, dtype=torch.float32) / d)

@@ -6,6 +6,7 @@ from g2rec.tokenizers._diagnostics import category_agreement, prefix_groups, pre
 from g2rec.tokenizers._ids import SemanticIds, code_usage, collision_rate
 from g2rec.tokenizers._inputs import InputScaler
 from g2rec.tokenizers._kinds import TokenizerConfig, load_tokenizer
+from g2rec.tokenizers._letter import LETTERConfig, alignment_loss, balanced_clusters, diversity_loss
 from g2rec.tokenizers._losses import ContrastiveHead, pair_contrast, prototype_cross_entropy
 from g2rec.tokenizers._opq import OPQ, OPQConfig
 from g2rec.tokenizers._pairs import PairSampler, batch_positives
@@ -23,6 +24,7 @@ __all__ = [
     "ContrastiveHead",
     "InputScaler",
     "ItemTokenizer",
+    "LETTERConfig",
     "NGramVocabulary",
     "OPQConfig",
     "PairSampler",
@@ -38,10 +40,13 @@ __all__ = [
     "SubwordEmbedding",
     "SubwordTokens",
     "TokenizerConfig",
+    "alignment_loss",
+    "balanced_clusters",
     "batch_positives",
     "category_agreement",
     "code_usage",
     "collision_rate",
+    "diversity_loss",
     "fit_subwords",
     "load_tokenizer",
     "pair_contrast",

@@ -12,21 +12,28 @@ from g2rec.recommenders import (
     ItemTransitions,
     Popularity,
     Recommender,
+    SASRec,
     SASRecConfig,
     TextNeighbors,
-    tiger_config,
+    tiger_decoder_config,
 )
 from g2rec.training.code_lm import fit_code_lm
 from g2rec.training.fusion import fit_fusion
 from g2rec.training.g2rec import fit_g2rec
+from g2rec.training.language import fit_language_model
+from g2rec.training.letter import fit_letter_ids
 from g2rec.training.lightgcn import fit_lightgcn
+from g2rec.training.rpg import fit_rpg
 from g2rec.training.sequence import fit_sasrec
+from g2rec.training.tiger import fit_tiger
 
 if TYPE_CHECKING:
     from g2rec.interactions import Interactions
     from g2rec.tokenizers import SemanticIds
     from g2rec.training.run_config import BaselineName, RunConfig
 
+SPELLING = ("tiger", "tiger_decoder", "code_lm", "language")
+"""The baselines that spell semantic IDs of the content alone."""
 SASREC = ("sasrec_bce", "sasrec", "sasrec_cosine", "sasrec_graph")
 """The baselines that are a SASRec."""
 
@@ -47,10 +54,10 @@ def fit_baseline(
         config: Its settings are taken from here.
         folder: Gets checkpoints and logs.
         semantic_ids: IDs of the content alone, for models that spell them.
-        parts: The fitted baselines that `fusion_parts` names, for the fusion.
+        parts: The fitted baselines that `baseline_parts` names, for those made of others.
 
     Raises:
-        ConfigError: If such a model gets no IDs, the fusion no parts, or a setting is out of range.
+        ConfigError: If such a model gets no IDs or parts, or a setting is out of range.
         DataError: If the log lacks what the baseline is made of.
     """
     seed = config.seed
@@ -69,21 +76,44 @@ def fit_baseline(
     if name in SASREC:
         model_config = sasrec_config(name, config.sasrec, with_content=interactions.content is not None)
         return fit_sasrec(interactions, model_config, config.sasrec_fit, folder, seed)[0]
-    if name == "fusion":
-        if not parts:
-            needed = ", ".join(fusion_parts(interactions))
-            raise ConfigError(f"the fusion needs fitted parts, got none; fit {needed} and pass them as parts")
+    needed = baseline_parts(name, interactions)
+    if needed and not parts:
+        raise ConfigError(
+            f"{name} needs fitted parts, got none; fit {', '.join(needed)} and pass them as parts"
+        )
+    if name == "fusion" and parts:
         return fit_fusion(interactions, parts)
+    if name == "letter" and parts:
+        sasrec = parts[needed[0]]
+        assert isinstance(sasrec, SASRec)
+        semantic_ids = fit_letter_ids(
+            interactions, sasrec, config.tokenizer, config.letter, config.tokenizer_fit,
+            folder / "checkpoints" / "tokenizer", seed,
+        )  # fmt: skip
+    if name == "rpg":
+        return fit_rpg(interactions, config.rpg, config.rpg_fit, folder, seed)[0]
     if semantic_ids is None:
         raise ConfigError(
             f"{name} needs semantic IDs of the items' content, got none; fit a tokenizer without a graph"
         )
     if name == "code_lm":
         return fit_code_lm(interactions, semantic_ids, config.code_lm, config.code_lm_fit, folder, seed)[0]
+    if name == "language":
+        return fit_language_model(
+            interactions, semantic_ids, config.language, config.language_fit, folder, seed
+        )[0]
+    if name in ("tiger", "letter"):
+        return fit_tiger(interactions, semantic_ids, config.tiger, config.tiger_fit, folder, seed)[0]
     model = config.recommender
-    tiger = tiger_config(model.transformer, beam_width=model.beam_width)
-    fitted, _ = fit_g2rec(interactions, semantic_ids, None, None, tiger, config.recommender_fit, folder, seed)
-    return fitted
+    alone = tiger_decoder_config(model.transformer, beam_width=model.beam_width)
+    return fit_g2rec(interactions, semantic_ids, None, None, alone, config.recommender_fit, folder, seed)[0]
+
+
+def baseline_parts(name: "BaselineName", interactions: "Interactions") -> tuple["BaselineName", ...]:
+    """The baselines that one is made of: those that the fusion weighs, the one that LETTER aligns with."""
+    if name == "fusion":
+        return fusion_parts(interactions)
+    return ("sasrec_cosine",) if name == "letter" else ()
 
 
 def fusion_parts(interactions: "Interactions") -> tuple["BaselineName", ...]:

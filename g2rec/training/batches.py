@@ -11,6 +11,8 @@ from g2rec.artifacts import derive_seed
 from g2rec.sampling import prefetch
 
 Batch = TypeVar("Batch", covariant=True)
+_POOL = 50
+"""Batches among whose rows those of about one length are put together."""
 
 
 class BatchKey(NamedTuple):
@@ -27,8 +29,16 @@ class BatchKey(NamedTuple):
 class _Keys(Sampler[BatchKey]):
     """Yields one `BatchKey` a step; Lightning calls `set_epoch` before each epoch."""
 
-    def __init__(self, num_rows: int, batch_size: int, seed: int, shuffle: bool) -> None:
+    def __init__(
+        self,
+        num_rows: int,
+        batch_size: int,
+        seed: int,
+        shuffle: bool,
+        lengths: np.ndarray[Any, Any] | None = None,
+    ) -> None:
         self.num_rows, self.batch_size, self.seed, self.shuffle = num_rows, batch_size, seed, shuffle
+        self.lengths = lengths
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -41,8 +51,13 @@ class _Keys(Sampler[BatchKey]):
         rows = np.arange(self.num_rows, dtype=np.int64)
         if self.shuffle:
             rows = np.random.default_rng(derive_seed(self.seed, "order", self.epoch)).permutation(rows)
+        order = np.arange(len(self))
+        if self.lengths is not None:
+            pool = np.arange(self.num_rows) // (_POOL * self.batch_size)
+            rows = rows[np.lexsort((self.lengths[rows], pool))]
+            order = np.random.default_rng(derive_seed(self.seed, "batches", self.epoch)).permutation(order)
         for step in range(len(self)):
-            start = step * self.batch_size
+            start = int(order[step]) * self.batch_size
             yield BatchKey(self.epoch, step, rows[start : start + self.batch_size])
 
 
@@ -72,7 +87,13 @@ class Ahead(Generic[Batch]):
 
 
 def batches(
-    make_batch: Callable[[BatchKey], Batch], num_rows: int, batch_size: int, *, seed: int, shuffle: bool
+    make_batch: Callable[[BatchKey], Batch],
+    num_rows: int,
+    batch_size: int,
+    *,
+    seed: int,
+    shuffle: bool,
+    lengths: np.ndarray[Any, Any] | None = None,
 ) -> DataLoader[Batch]:
     """A loader of whole batches, made vectorised by ``make_batch``.
 
@@ -82,8 +103,9 @@ def batches(
         batch_size: Rows in a batch; the last one may be smaller.
         seed: With the epoch, decides the order.
         shuffle: Permute the rows in each epoch.
+        lengths: Of each row; batches are then made of rows of about one length, in random order.
     """
-    keys = _Keys(num_rows, batch_size, seed, shuffle)
+    keys = _Keys(num_rows, batch_size, seed, shuffle, lengths)
     # Its own generator: by default a loader draws from torch's global one when it starts an epoch,
     # which would shift the random numbers of a resumed epoch.
     return DataLoader(_Maker(make_batch), sampler=keys, batch_size=None, generator=torch.Generator())

@@ -44,6 +44,9 @@ class FitConfig:
     """AdamW's decoupled weight decay."""
     warmup_steps: int = 0
     """Steps over which the learning rate rises linearly from zero."""
+    decay: Literal["none", "inverse_sqrt", "cosine"] = "none"
+    """How the learning rate falls after the warm-up: not at all, as 1 / sqrt(step), or as half a cosine that
+    ends at zero after all epochs."""
     patience: int = 0
     """Validations without a better score before training stops; 0 trains all epochs."""
     minutes: float = 0.0
@@ -163,7 +166,7 @@ def fit(
 
 
 def optimizer(module: L.LightningModule, config: FitConfig, slower: Mapping[str, float] | None = None) -> Any:
-    """AdamW with a linear warm-up, in the form that ``configure_optimizers`` returns.
+    """AdamW with a linear warm-up and the decay asked for, in the form that ``configure_optimizers`` returns.
 
     Args:
         module: Whose parameters to train.
@@ -180,11 +183,19 @@ def optimizer(module: L.LightningModule, config: FitConfig, slower: Mapping[str,
         lr=config.learning_rate,
         weight_decay=config.weight_decay,
     )
-    if not config.warmup_steps:
+    if not config.warmup_steps and config.decay == "none":
         return adamw
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        adamw, lambda step: min(1.0, (step + 1) / config.warmup_steps)
-    )
+    warm = max(1, config.warmup_steps)
+    total = module.trainer.estimated_stepping_batches if config.decay == "cosine" else math.inf
+
+    def share(step: int) -> float:
+        rise = min(1.0, (step + 1) / warm)
+        if config.decay == "inverse_sqrt":
+            return min(rise, math.sqrt(warm / (step + 1)))
+        past = max(0, step + 1 - warm) / max(1.0, total - warm)
+        return rise * 0.5 * (1.0 + math.cos(math.pi * min(1.0, past)))
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(adamw, share)
     return {"optimizer": adamw, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 

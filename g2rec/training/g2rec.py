@@ -1,4 +1,4 @@
-"""Fit G2Rec (and TIGER, the same code without graph and prototypes) on the training events."""
+"""Fit G2Rec (and tiger_decoder, the same code without graph and prototypes) on the training events."""
 
 import copy
 import dataclasses

@@ -45,7 +45,7 @@ from g2rec.prototypes import (
 from g2rec.recipes import Recipe, fetch, read_dataset
 from g2rec.recommenders import G2Rec, Recommender, load_recommender
 from g2rec.tokenizers import SemanticIds, load_tokenizer
-from g2rec.training.baselines import SASREC, fit_baseline, fusion_parts
+from g2rec.training.baselines import SASREC, SPELLING, baseline_parts, fit_baseline
 from g2rec.training.encoder import FittedEncoder, fit_encoder
 from g2rec.training.g2rec import fit_g2rec
 from g2rec.training.ranking import rank_all
@@ -252,15 +252,15 @@ class Run:
         """One baseline, fitted on the same training events."""
         path = self.folder / "baselines" / name
         inputs = ["interactions/interactions"]
-        if name in ("tiger", "code_lm"):
+        if name in SPELLING:
             inputs.append("content_tokenizer/semantic_ids")
             semantic_ids: SemanticIds | None = self.content_tokenizer.semantic_ids
         else:
             semantic_ids = None
-        parts: dict[str, Recommender] = {}
-        if name == "fusion":
-            parts = {part: self.baseline(part) for part in fusion_parts(self.interactions)}
-            inputs += [f"baselines/{part}/model" for part in parts]
+        parts: dict[str, Recommender] = {
+            part: self.baseline(part) for part in baseline_parts(name, self.interactions)
+        }
+        inputs += [f"baselines/{part}/model" for part in parts]
 
         def make() -> Recommender:
             model = fit_baseline(name, self.interactions, self.config, path, semantic_ids, parts)
@@ -450,7 +450,11 @@ class Run:
             "text_neighbors": [config.text_neighbors],
             "lightgcn": [config.lightgcn, config.lightgcn_fit],
             **{sasrec: [config.sasrec, config.sasrec_fit] for sasrec in SASREC},
-            "tiger": [config.recommender, config.recommender_fit],
+            "tiger": [config.tiger, config.tiger_fit],
+            "tiger_decoder": [config.recommender, config.recommender_fit],
+            "letter": [config.letter, config.tokenizer, config.tokenizer_fit, config.tiger, config.tiger_fit],
+            "rpg": [config.rpg, config.rpg_fit],
+            "language": [config.language, config.language_fit],
             "code_lm": [config.code_lm, config.code_lm_fit],
         }.get(name)
 
@@ -468,6 +472,10 @@ TITLES = {
     "sasrec_graph": "SASRec-graph",
     "fusion": "Fusion",
     "tiger": "TIGER",
+    "tiger_decoder": "TIGER-decoder",
+    "letter": "LETTER",
+    "rpg": "RPG",
+    "language": "LanguageModel",
     "code_lm": "CodeLM",
     "g2rec": "G2Rec",
 }

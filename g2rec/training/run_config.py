@@ -11,11 +11,14 @@ from g2rec.recommenders import (
     CodeLMConfig,
     EASEConfig,
     G2RecConfig,
+    LanguageModelConfig,
     LightGCNRecommenderConfig,
+    RPGConfig,
     SASRecConfig,
     TextNeighborsConfig,
+    TIGERConfig,
 )
-from g2rec.tokenizers import RQVAEConfig, SubwordConfig, TokenizerConfig
+from g2rec.tokenizers import LETTERConfig, RQVAEConfig, SubwordConfig, TokenizerConfig
 from g2rec.training.encoder import LinkConfig
 from g2rec.training.fitting import FitConfig
 from g2rec.training.tokenizer import JointMode, TokenizerInputs
@@ -33,6 +36,10 @@ BaselineName = Literal[
     "sasrec_graph",
     "fusion",
     "tiger",
+    "tiger_decoder",
+    "letter",
+    "rpg",
+    "language",
     "code_lm",
 ]
 
@@ -84,7 +91,7 @@ class RunConfig:
     recommender: G2RecConfig = field(default_factory=G2RecConfig)
     """The generative recommender."""
     recommender_fit: FitConfig = field(default_factory=FitConfig)
-    """Training of the recommender, and of TIGER."""
+    """Training of the recommender, and of the baseline tiger_decoder."""
     baselines: tuple[BaselineName, ...] = ("popularity", "item_transitions", "item_knn", "lightgcn", "sasrec")
     """What stands beside G2Rec."""
     ease: EASEConfig = field(default_factory=EASEConfig)
@@ -99,6 +106,24 @@ class RunConfig:
     """The SASRec baselines: sasrec_bce, sasrec, sasrec_cosine, sasrec_graph set loss, logits and inputs."""
     sasrec_fit: FitConfig = field(default_factory=FitConfig)
     """Their training."""
+    tiger: TIGERConfig = field(default_factory=TIGERConfig)
+    """TIGER, on IDs of the content alone."""
+    tiger_fit: FitConfig = field(
+        default_factory=lambda: FitConfig(
+            epochs=60, warmup_steps=1000, decay="inverse_sqrt", patience=5, validate_every=2
+        )
+    )
+    """Its training; a row is a training event."""
+    letter: LETTERConfig = field(default_factory=LETTERConfig)
+    """LETTER's tokenizer, otherwise as the tokenizer above; TIGER's settings spell its IDs."""
+    rpg: RPGConfig = field(default_factory=RPGConfig)
+    """The RPG baseline, on product codes of the content that it makes itself."""
+    rpg_fit: FitConfig = field(default_factory=FitConfig)
+    """Its training."""
+    language: LanguageModelConfig = field(default_factory=LanguageModelConfig)
+    """A Hugging Face language model from a local folder, on IDs of the content alone."""
+    language_fit: FitConfig = field(default_factory=FitConfig)
+    """Its training."""
     code_lm: CodeLMConfig = field(default_factory=CodeLMConfig)
     """The language model of codes, on IDs of the content alone."""
     code_lm_fit: FitConfig = field(default_factory=FitConfig)

@@ -1,6 +1,7 @@
 """What holds for every recommender."""
 
 import dataclasses
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
 from scipy.sparse import csr_matrix
 
 from g2rec.errors import ArtifactError, ConfigError
@@ -16,6 +18,7 @@ from g2rec.recommenders import (
     EASE,
     CodeLMConfig,
     EASEConfig,
+    EncoderDecoderConfig,
     Fusion,
     G2RecConfig,
     HistoryBatch,
@@ -23,16 +26,20 @@ from g2rec.recommenders import (
     ItemKNNConfig,
     ItemTransitions,
     ItemTransitionsConfig,
+    LanguageModelConfig,
     LightGCNRecommenderConfig,
     Popularity,
     Recommender,
+    RPGConfig,
     SASRecConfig,
     TextNeighborsConfig,
+    TIGERConfig,
     TransformerConfig,
     history_batch,
     load_recommender,
-    tiger_config,
+    tiger_decoder_config,
 )
+from g2rec.tokenizers import OPQConfig
 
 NUM_USERS, NUM_ITEMS = 6, 20
 SMALL = TransformerConfig(embedding_dim=16, num_layers=1, num_heads=2, dropout=0.1, max_len=5)
@@ -72,6 +79,17 @@ def g2rec(**settings: Any) -> Recommender:
     return config.build(codes=CODES, codebook_size=5, prototypes=PROTOTYPES, content=content)
 
 
+def language() -> Recommender:
+    with tempfile.TemporaryDirectory() as folder:
+        tiny = transformers.LlamaConfig(
+            vocab_size=7, hidden_size=16, intermediate_size=24, num_hidden_layers=2,
+            num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=32,
+        )  # fmt: skip
+        transformers.LlamaForCausalLM(tiny).save_pretrained(folder)
+        config = LanguageModelConfig(path=folder, max_len=5, beam_width=NUM_ITEMS)
+        return config.build(codes=CODES, codebook_size=5)
+
+
 MODELS: dict[str, Callable[[], Recommender]] = {
     "popularity": lambda: Popularity(torch.arange(NUM_ITEMS)),
     "transitions": lambda: ItemTransitions(ItemTransitionsConfig(), MATRIX),
@@ -86,7 +104,18 @@ MODELS: dict[str, Callable[[], Recommender]] = {
     "sasrec-cosine": lambda: sasrec(),
     "sasrec-graph": lambda: sasrec(hops=2, use_content=True),
     "fusion": fusion,
-    "tiger": lambda: tiger_config(SMALL).build(codes=CODES, codebook_size=5),
+    "tiger-decoder": lambda: tiger_decoder_config(SMALL).build(codes=CODES, codebook_size=5),
+    "tiger": lambda: TIGERConfig(
+        transformer=EncoderDecoderConfig(
+            embedding_dim=16, num_layers=2, num_heads=2, head_dim=6, feed_dim=24, dropout=0.1
+        ),
+        max_len=5,
+        beam_width=NUM_ITEMS,
+    ).build(codes=CODES, codebook_size=5),
+    "rpg": lambda: RPGConfig(transformer=SMALL, tokenizer=OPQConfig(num_levels=2, codebook_size=5)).build(
+        codes=CODES
+    ),
+    "language": language,
     "code-lm": lambda: CodeLMConfig(
         transformer=dataclasses.replace(SMALL, positions="rotary"), beam_width=NUM_ITEMS
     ).build(codes=CODES, codebook_size=5),

@@ -17,7 +17,7 @@ from g2rec.recommenders import (
     beam_search,
     history_batch,
     score_catalogue,
-    tiger_config,
+    tiger_decoder_config,
 )
 
 SMALL = TransformerConfig(
@@ -184,7 +184,7 @@ def test_the_prefix_by_hand() -> None:
 
 
 def test_tiger_is_the_same_code_without_graph_and_prototypes() -> None:
-    model = tiger_config(SMALL).build(codes=some_codes(), codebook_size=4)
+    model = tiger_decoder_config(SMALL).build(codes=some_codes(), codebook_size=4)
     names = {name.split(".")[0] for name, _ in model.named_parameters()}
     assert names == {"code_embedding", "empty", "transformer", "decoder"}
     assert model.eval().rank(histories([1, 2]), 30).items.sort().values.tolist() == [list(range(30))]

@@ -211,7 +211,7 @@ def test_the_history_goes_where_validation_says(toy: Interactions) -> None:
 
 
 def test_what_a_fusion_refuses_is_one_sentence(toy: Interactions, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="the fusion needs fitted parts, got none; fit sasrec_graph, text"):
+    with pytest.raises(ConfigError, match="fusion needs fitted parts, got none; fit sasrec_graph, text"):
         fit_baseline("fusion", toy, CONFIG, tmp_path)
     with pytest.raises(ConfigError, match=r"a fusion holds sasrec, .* got popularity as p; leave it out"):
         Fusion({"p": Popularity.fit(toy)}, torch.ones(1), 0.0)

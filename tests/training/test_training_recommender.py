@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+import transformers
 
 from g2rec.encoders import NodeEmbeddings
 from g2rec.errors import ConfigError, DataError
@@ -16,24 +17,31 @@ from g2rec.interactions import TEST, TRAIN, VALIDATION, Interactions
 from g2rec.prototypes import InterestPrototypes
 from g2rec.recommenders import (
     CodeLMConfig,
+    EncoderDecoderConfig,
     G2RecConfig,
     ItemKNN,
     ItemTransitions,
+    LanguageModelConfig,
     LightGCNRecommenderConfig,
     Popularity,
     Recommender,
+    RPGConfig,
     SASRecConfig,
+    TIGERConfig,
     TransformerConfig,
-    tiger_config,
+    tiger_decoder_config,
 )
-from g2rec.tokenizers import SemanticIds
+from g2rec.tokenizers import OPQConfig, SemanticIds
 from g2rec.training import FitConfig
 from g2rec.training.recommender import (
     fit_code_lm,
     fit_fusion_weights,
     fit_g2rec,
+    fit_language_model,
     fit_lightgcn,
+    fit_rpg,
     fit_sasrec,
+    fit_tiger,
     rank_all,
 )
 from g2rec.training.sequence import training_windows
@@ -144,10 +152,44 @@ def test_g2rec_learns_the_rings(feed: str, ranking: str, tmp_path: Path) -> None
     assert recall(fit_one(feed, ranking, tmp_path), log()) > 0.8
 
 
-def test_tiger_learns_the_rings(tmp_path: Path) -> None:
+def test_tiger_decoder_learns_the_rings(tmp_path: Path) -> None:
     ids = semantic_ids()
-    config = tiger_config(SMALL, beam_width=10)
+    config = tiger_decoder_config(SMALL, beam_width=10)
     model, _ = fit_g2rec(log(), ids, None, None, config, FIT, tmp_path, 0)
+    assert recall(model, log()) > 0.8
+
+
+def test_tiger_learns_the_rings(tmp_path: Path) -> None:
+    transformer = EncoderDecoderConfig(
+        embedding_dim=32, num_layers=1, num_heads=2, head_dim=16, feed_dim=64, dropout=0.0
+    )
+    config = TIGERConfig(transformer=transformer, max_len=6, beam_width=10)
+    fit_config = dataclasses.replace(FIT, batch_size=32, warmup_steps=20, decay="inverse_sqrt")
+    model, report = fit_tiger(log(), semantic_ids(), config, fit_config, tmp_path, 0)
+    assert recall(model, log()) > 0.8
+    assert report.best_score is not None and report.best_score > 0.8
+
+
+def test_rpg_learns_the_rings_from_codes_of_the_content(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    data = dataclasses.replace(log(), content=rng.normal(size=(NUM_ITEMS, 12)).astype(np.float32))
+    config = RPGConfig(transformer=SMALL, tokenizer=OPQConfig(num_levels=4, codebook_size=8))
+    model, report = fit_rpg(data, config, FIT, tmp_path, 0)
+    assert recall(model, data) > 0.8
+    assert report.best_score is not None and report.best_score > 0.8
+    with pytest.raises(ConfigError, match="rpg makes its codes of the items' content, got none"):
+        fit_rpg(dataclasses.replace(data, content=None), config, FIT, tmp_path, 0)
+
+
+@pytest.mark.parametrize("lora_rank", [0, 4])
+def test_a_hugging_face_model_learns_the_rings(lora_rank: int, tmp_path: Path) -> None:
+    tiny = transformers.LlamaConfig(
+        vocab_size=7, hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2
+    )
+    transformers.LlamaForCausalLM(tiny).save_pretrained(tmp_path / "tiny")
+    config = LanguageModelConfig(path=str(tmp_path / "tiny"), lora_rank=lora_rank, max_len=6, beam_width=10)
+    fit_config = dataclasses.replace(FIT, learning_rate=1e-2)
+    model, _ = fit_language_model(log(), semantic_ids(), config, fit_config, tmp_path / "fit", 0)
     assert recall(model, log()) > 0.8
 
 

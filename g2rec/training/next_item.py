@@ -1,0 +1,61 @@
+"""Training rows of one target each: for models that read the whole history before they predict."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader
+
+from g2rec.artifacts import derive_seed
+from g2rec.errors import DataError
+from g2rec.interactions import Interactions
+from g2rec.recommenders import HistoryBatch, pad_windows
+from g2rec.training.batches import BatchKey, batches
+from g2rec.training.sequence import ValidationBatch
+
+
+class TargetRows(NamedTuple):
+    """Each training event of a user but the first, and where its history lies."""
+
+    item_index: NDArray[np.int32]
+    """All training events, user by user."""
+    user_index: NDArray[np.int64]
+    start: NDArray[np.int64]
+    """Where the history of each row begins."""
+    target: NDArray[np.int64]
+    """Where its target stands; the history ends before it."""
+
+
+def target_rows(interactions: Interactions, max_len: int) -> TargetRows:
+    """Every training event but a user's first, with the at most ``max_len`` events before it.
+
+    Raises:
+        DataError: If no user has two training events.
+    """
+    sequences = interactions.train_sequences()
+    first = np.repeat(sequences.indptr[:-1], np.diff(sequences.indptr))
+    position = np.arange(len(sequences.item_index))
+    target = position[position > first]
+    if not len(target):
+        raise DataError("expected a user with two training events or more, found none; check the split")
+    user = np.repeat(sequences.user_index.astype(np.int64), np.diff(sequences.indptr))
+    start = np.maximum(first[target], target - max_len)
+    return TargetRows(np.asarray(sequences.item_index), user[target], start, target)
+
+
+def target_loader(rows: TargetRows, batch_size: int, seed: int) -> DataLoader[ValidationBatch]:
+    """Shuffled batches of histories of about one length and the item that came next."""
+
+    def make(key: BatchKey) -> ValidationBatch:
+        start, end = rows.start[key.rows], rows.target[key.rows]
+        history = HistoryBatch(
+            torch.from_numpy(rows.user_index[key.rows]),
+            torch.from_numpy(pad_windows(rows.item_index, start, end)),
+            torch.from_numpy(end - start),
+        )
+        return ValidationBatch(history, torch.from_numpy(rows.item_index[end].astype(np.int64)))
+
+    order = derive_seed(seed, "targets")
+    lengths = rows.target - rows.start
+    return batches(make, len(rows.target), batch_size, seed=order, shuffle=True, lengths=lengths)

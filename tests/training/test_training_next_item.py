@@ -1,0 +1,78 @@
+"""Rows of one target each: which there are, how they are batched, and at what rate they are learned."""
+
+import math
+
+import lightning as L
+import numpy as np
+import pytest
+import torch
+
+from g2rec.interactions import Interactions
+from g2rec.training import FitConfig
+from g2rec.training.fitting import optimizer
+from g2rec.training.next_item import target_loader, target_rows
+
+
+def test_every_training_event_but_a_users_first_is_a_target_once(toy: Interactions) -> None:
+    rows = target_rows(toy, max_len=4)
+    sequences = toy.train_sequences()
+    expected = []
+    for user, start, end in zip(
+        sequences.user_index, sequences.indptr[:-1], sequences.indptr[1:], strict=True
+    ):
+        items = sequences.item_index[start:end].tolist()
+        expected += [(int(user), items[max(0, at - 4) : at], items[at]) for at in range(1, len(items))]
+    loader = target_loader(rows, 16, seed=0)
+    found = []
+    for batch, target in loader:
+        for user, items, length, item in zip(
+            batch.user_index.tolist(),
+            batch.items.tolist(),
+            batch.lengths.tolist(),
+            target.tolist(),
+            strict=True,
+        ):
+            assert set(items[length:]) <= {-1}
+            found.append((user, items[:length], item))
+    assert sorted(found) == sorted(expected)
+
+
+def test_batches_hold_histories_of_about_one_length_in_random_order(toy: Interactions) -> None:
+    rows = target_rows(toy, max_len=20)
+    loader = target_loader(rows, 16, seed=0)
+    widths = [batch.items.shape[1] for batch, _ in loader]
+    padded = sum(int((batch.items < 0).sum()) for batch, _ in loader)
+    real = sum(int(batch.lengths.sum()) for batch, _ in loader)
+    assert padded < 0.1 * real
+    assert widths != sorted(widths)
+    loader.sampler.set_epoch(1)  # type: ignore[union-attr]
+    assert [batch.items.shape[1] for batch, _ in loader] != widths
+
+
+@pytest.mark.parametrize(("decay", "late"), [("none", 1.0), ("inverse_sqrt", 0.5), ("cosine", 0.0)])
+def test_the_rate_rises_and_falls(decay: str, late: float) -> None:
+    class Module(L.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(2, 1)
+            self.rates: list[float] = []
+
+        def training_step(self, batch: torch.Tensor, batch_index: int) -> torch.Tensor:
+            self.rates.append(self.optimizers().param_groups[0]["lr"])  # type: ignore[union-attr]
+            loss: torch.Tensor = self.layer(batch).square().mean()
+            return loss
+
+        def configure_optimizers(self) -> object:
+            config = FitConfig(learning_rate=1.0, warmup_steps=4, decay=decay)  # type: ignore[arg-type]
+            return optimizer(self, config)
+
+    module = Module()
+    data = torch.utils.data.DataLoader(torch.ones(16, 2), batch_size=2)
+    trainer = L.Trainer(
+        max_epochs=2, accelerator="cpu", logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False,
+    )  # fmt: skip
+    trainer.fit(module, data)
+    np.testing.assert_allclose(module.rates[:4], [0.25, 0.5, 0.75, 1.0])
+    assert len(module.rates) == 16
+    assert math.isclose(module.rates[-1], late, abs_tol=1e-6)
