@@ -22,7 +22,7 @@ from g2rec.artifacts import (
     save_folder,
     write_json,
 )
-from g2rec.bundle import Bundle, ContentEmbedding
+from g2rec.bundle import Bundle, CardFacts, ContentEmbedding
 from g2rec.encoders import NodeEmbeddings
 from g2rec.errors import ArtifactError
 from g2rec.evaluation import TargetRanks, check_cutoffs, paired_test, summarize
@@ -302,6 +302,7 @@ class Run:
             "split": log.split,
             "ties": self.config.interactions.ties or self.recipe.ties,
             "seed": self.config.seed,
+            "recommender": self._hashes("recommender/model")["recommender/model"],
             "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
             "hardware": hardware(),
             "num_users": first["num_users"],
@@ -310,6 +311,8 @@ class Run:
             "paired": _against_best_baseline(models, ranks),
         }
         write_json(self.folder / "metrics.json", metrics)
+        if (self.folder / "bundle").is_dir():  # so that its card has the figures
+            self.write_bundle()
         return metrics
 
     def write_bundle(self) -> Bundle:
@@ -329,12 +332,37 @@ class Run:
             ContentEmbedding.fit(
                 self.interactions, tokens.embeddings.items, tokens.prototypes, self.config.prototypes
             ),
+            self._card(),
         )
         hashes = self._hashes("recommender/model", "tokenizer/tokenizer", *_TOKEN_PARTS)
         path = self.folder / "bundle"
-        if not path.is_dir() or dict(open_folder(path, "bundle").manifest["made_from"]) != hashes:
+        if not self._bundle_is_current(path, hashes, bundle.card):
             bundle.save(path, config=self.config, made_from=hashes)
         return bundle
+
+    def _bundle_is_current(self, path: Path, hashes: dict[str, str], card: CardFacts) -> bool:
+        if not path.is_dir():
+            return False
+        folder = open_folder(path, "bundle")
+        held = folder.meta.get("card", {}).get("metrics")
+        return dict(folder.manifest["made_from"]) == hashes and fingerprint(held) == fingerprint(card.metrics)
+
+    def _card(self) -> CardFacts:
+        """What the bundle's card says; figures only if they are of this recommender."""
+        file, metrics = self.folder / "metrics.json", None
+        if file.is_file():
+            known = read_json(file)
+            if known.get("recommender") == self._hashes("recommender/model")["recommender/model"]:
+                metrics = known
+        return CardFacts(
+            name=self.recipe.name,
+            data=self.recipe.title,
+            licence=self.recipe.licence,
+            citation=self.recipe.citation,
+            date=datetime.datetime.now(datetime.UTC).date().isoformat(),
+            hardware=hardware(),
+            metrics=metrics,
+        )
 
     def _tokenize(self, name: str, settings: Any, inputs: list[str]) -> Tokenized:
         path = self.folder / name

@@ -1,14 +1,17 @@
 """The model card: a hub reads its front matter, and it says what is known and no more."""
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from toy_bundle import make_bundle
+from toy_run import TINY, TOY
 
 from g2rec.bundle import Bundle, CardFacts
+from g2rec.cli import main
 
 INTERVAL = {"mean": 0.12346, "low": 0.1, "high": 0.15}
 SIDE = {"recall@10": INTERVAL, "ndcg@10": INTERVAL}
@@ -92,3 +95,28 @@ def test_an_edited_card_is_the_readers_own(tmp_path: Path) -> None:
     assert Bundle.load(tmp_path / "b").recommend(["i1"]).equals(bundle.recommend(["i1"]))
     (tmp_path / "b" / "README.md").unlink()
     Bundle.load(tmp_path / "b")
+
+
+def test_a_run_writes_figures_of_its_own_model_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "toy.yaml").write_text(TOY)
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    steps = [
+        ["graph", "build", "toy.yaml", "--config", "tiny.yaml", "--out", "run"],
+        *([*stage, "run"] for stage in (["encoder", "fit"], ["tokenizer", "fit"], ["recommender", "fit"])),
+    ]
+    for step in steps:
+        assert main(step) == 0
+    bundle = tmp_path / "run" / "bundle"
+    assert "Not evaluated" in read(bundle)[1]
+    assert main(["evaluate", "run"]) == 0
+    front, body = read(bundle)
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    held = front["model-index"][0]["results"][0]["metrics"]
+    recall = next(metric for metric in held if metric["name"] == "Recall@10, history masked out")
+    assert recall["value"] == pytest.approx(
+        metrics["models"]["G2Rec"]["masked"]["recall@10"]["mean"], abs=1e-4
+    )
+    assert "Planted interests, small" in body
+    assert main(["recommender", "fit", "run", "--recommender_fit.epochs", "1"]) == 0
+    assert "Not evaluated" in read(bundle)[1]
