@@ -119,7 +119,8 @@ def read_config(kind: type[Config], plain: Mapping[str, Any]) -> Config:
     unknown = sorted(set(plain) - {field.name for field in dataclasses.fields(kind)} - {"type"})  # type: ignore[arg-type]
     if unknown:
         raise ArtifactError(
-            f"a model was saved with the unknown setting {unknown[0]} of {kind.__name__}; update g2rec"
+            f"a model was saved with the unknown setting {unknown[0]} of {kind.__name__}, another version "
+            "wrote it; update g2rec or fit it again"
         )
     for field in dataclasses.fields(kind):  # type: ignore[arg-type]
         if field.name not in plain:

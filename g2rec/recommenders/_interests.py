@@ -107,15 +107,10 @@ class HistoryInterests(nn.Module):
         return without.gather(1, indices.flatten(1)).view(indices.shape)
 
 
-def decayed_mean(
-    x: Float[Tensor, "B T E"], decay: float, keep: Float[Tensor, "B T"] | None = None
-) -> Float[Tensor, "B T E"]:
-    """Recency-weighted mean of the rows up to and including each position, each weighed by ``keep`` too."""
+def decayed_mean(x: Float[Tensor, "B T E"], decay: float) -> Float[Tensor, "B T E"]:
+    """Recency-weighted mean of the rows up to and including each position."""
     T = x.shape[1]
     at = torch.arange(T, device=x.device)
     age = (at.unsqueeze(1) - at).float()
     weights = torch.where(age >= 0, decay ** age.clamp(min=0), 0.0)
-    if keep is None:
-        return (weights / weights.sum(1, keepdim=True)).to(x.dtype) @ x
-    kept = weights * keep.unsqueeze(1)
-    return (kept / kept.sum(2, keepdim=True).clamp(min=1e-12)).to(x.dtype) @ x
+    return (weights / weights.sum(1, keepdim=True)).to(x.dtype) @ x

@@ -114,7 +114,9 @@ def test_a_setting_of_a_newer_version_is_named(copy: Path) -> None:
     manifest["config"]["transformer"]["attention"] = "linear"
     write(folder, manifest)
     sign_all(copy)
-    assert "the unknown setting attention of TransformerConfig; update g2rec" in refused(copy)
+    assert "the unknown setting attention of TransformerConfig, another version wrote it; update" in refused(
+        copy
+    )
 
 
 def edit_array(name: str, change: Callable[[Any], Any]) -> Callable[[Path], None]:
