@@ -57,7 +57,8 @@ class Targets:
     """What is to be predicted: one row per evaluated user, with everything that the user did before (CSR).
 
     In leave-one-out the history of a test target includes the validation item. In a temporal split the
-    target is the user's first event in the window; its history may be empty (a cold user).
+    target is the user's first event in the window (with an item that is new to the user, if that is the
+    target); its history may be empty (a cold user).
 
     Attributes:
         user_index: int32 [T], ascending.
@@ -94,6 +95,7 @@ class Interactions:
         split: ``"leave_one_out"`` or ``"temporal"``.
         name: The recipe's name.
         content_map: Gives an item that comes later its content; None where there is no content.
+        target: ``"next_item"``, or ``"next_new_item"``: only items that the user has not had are targets.
     """
 
     user_index: Array
@@ -106,6 +108,7 @@ class Interactions:
     split: Literal["leave_one_out", "temporal"] = "leave_one_out"
     name: str = ""
     content_map: ContentMap | None = None
+    target: Literal["next_item", "next_new_item"] = "next_item"
 
     @property
     def num_users(self) -> int:
@@ -176,6 +179,8 @@ class Interactions:
         if part not in ("validation", "test"):
             raise ValueError(f"part must be validation or test, got {part}")
         rows = np.flatnonzero(self.part == (VALIDATION if part == "validation" else TEST))
+        if self.target == "next_new_item":
+            rows = rows[first_times(self.user_index, self.item_index)[rows]]
         users, first = np.unique(self.user_index[rows], return_index=True)
         rows = rows[first]
         begin = self.user_indptr[users]
@@ -207,7 +212,7 @@ class Interactions:
         if self.content is not None:
             arrays["content"] = self.content
         tables = {"users": pa.table({"user_id": self.user_ids}), "items": self.items}
-        meta: dict[str, Any] = {"split": self.split, "name": self.name}
+        meta: dict[str, Any] = {"split": self.split, "name": self.name, "target": self.target}
         if self.content_map is not None:
             more_arrays, more_tables, meta["content_map"] = self.content_map.parts()
             arrays, tables = {**arrays, **more_arrays}, {**tables, **more_tables}
@@ -235,6 +240,7 @@ class Interactions:
             split=folder.meta["split"],
             name=folder.meta["name"],
             content_map=None if content_map is None else ContentMap.from_folder(folder, content_map),
+            target=folder.meta.get("target", "next_item"),
         )
 
 
@@ -256,3 +262,11 @@ def _fit(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
 def _indptr(index: Array, size: int) -> Array:
     counts = np.bincount(index, minlength=size)
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+
+
+def first_times(user_index: Array, item_index: Array) -> Array:
+    """Whether each event is its user's first with its item; events are listed in order."""
+    first = np.zeros(len(user_index), bool)
+    items = int(item_index.max(initial=0)) + 1
+    first[np.unique(user_index.astype(np.int64) * items + item_index, return_index=True)[1]] = True
+    return first

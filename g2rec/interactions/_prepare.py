@@ -14,7 +14,7 @@ from g2rec.artifacts import derive_seed
 from g2rec.errors import ConfigError, DataError
 from g2rec.interactions._codes import EventCodes, rank_events
 from g2rec.interactions._content import ContentMap, join_text
-from g2rec.interactions._interactions import TRAIN, Interactions
+from g2rec.interactions._interactions import TRAIN, Interactions, first_times
 from g2rec.interactions._split import filter_events, leave_one_out, split_temporal
 from g2rec.recipes import RawDataset, Recipe
 
@@ -31,6 +31,8 @@ class InteractionsConfig:
     """leave_one_out (a user's last event is the test), temporal (two global cuts), or the recipe's choice."""
     ties: Literal["shuffle", "file_order"] | None = None
     """Order of a user's events at the same time: seeded shuffle, file order, or the recipe's choice."""
+    target: Literal["next_item", "next_new_item"] = "next_item"
+    """What is to be predicted: the user's next item, or the next one that the user has not had before."""
     validation_quantile: float = 0.8
     """Temporal split: the share of all events that lies before the validation window."""
     test_quantile: float = 0.9
@@ -56,7 +58,8 @@ def prepare(raw: RawDataset, recipe: Recipe, config: InteractionsConfig | None =
 
     Leave-one-out: repeats are dropped and the k-core is taken over all events (as published tables do); the
     last event of each user is the test, the one before it the validation; users with fewer than three events
-    only train. Temporal: filters look at the events before the validation window only. Items and users that
+    only train. If the target is the next new item, events with items that the user has had are no targets.
+    Temporal: filters look at the events before the validation window only. Items and users that
     they remove are gone for good; those with no event before the cut stay, as cold ones (items as far as the
     item table lists them, so that no later event decides what the catalogue is).
 
@@ -102,7 +105,8 @@ def prepare(raw: RawDataset, recipe: Recipe, config: InteractionsConfig | None =
     item_index = _inverse(item_codes, log.num_items)[log.item[rows]]
     order = np.lexsort((rank[rows], user_index))
     rows, user_index, item_index = rows[order], user_index[order], item_index[order]
-    parts = leave_one_out(user_index) if part is None else part[rows]
+    fresh = first_times(user_index, item_index) if config.target == "next_new_item" else None
+    parts = leave_one_out(user_index, fresh) if part is None else part[rows]
 
     items = _item_table(raw, item_codes, log)
     seen = np.zeros(len(item_codes), bool)
@@ -116,6 +120,7 @@ def prepare(raw: RawDataset, recipe: Recipe, config: InteractionsConfig | None =
         items=items,
         split=split,
         name=raw.name,
+        target=config.target,
     )
     content, content_map = _content(raw, recipe, log.item_rows[item_codes], seen, config.seed)
     logger.info(

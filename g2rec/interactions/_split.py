@@ -63,12 +63,20 @@ def split_temporal(
     )
 
 
-def leave_one_out(user_index: Array) -> Array:
-    """Last event: test; last but one: validation; users with fewer than three events only train."""
+def leave_one_out(user_index: Array, fresh: Array | None = None) -> Array:
+    """Last event: test; last but one: validation; users with fewer than three events only train.
+
+    With ``fresh``, which marks the events that may be targets, the last two of these are; the events between
+    them belong to validation and those after them to the test, as what is fitted must not see them.
+    """
+    targets = np.arange(len(user_index)) if fresh is None else np.flatnonzero(fresh)
+    last = np.flatnonzero(np.diff(user_index[targets], append=-1))
+    last = last[np.diff(last, prepend=-1) >= 3]
+    users = int(user_index[-1]) + 1 if len(user_index) else 0
+    position = np.arange(len(user_index))
     part = np.full(len(user_index), TRAIN, np.uint8)
-    last = np.flatnonzero(np.diff(user_index, append=-1))
-    length = np.diff(last, prepend=-1)
-    last = last[length >= 3]
-    part[last] = TEST
-    part[last - 1] = VALIDATION
+    for name, rows in ((VALIDATION, targets[last - 1]), (TEST, targets[last])):
+        begin = np.full(users, len(user_index))
+        begin[user_index[rows]] = rows
+        part[position >= begin[user_index]] = name
     return part

@@ -1,5 +1,7 @@
 """Filters, splits, ids and content of the interactions."""
 
+import dataclasses
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -81,6 +83,36 @@ def test_leave_one_out_by_hand():
     sequences = done.train_sequences()
     assert np.diff(sequences.indptr).tolist() == [2, 2]
     assert done.titles[0].startswith("item ")
+
+
+def test_next_new_item_by_hand():
+    user = ["a"] * 9 + ["b"] * 4
+    item = ["x", "y", "x", "z", "y", "w", "x", "w", "z", "x", "x", "y", "y"]
+    raw, recipe = make_raw(user, item), make_recipe(filters=Filters(deduplicate=False))
+    done = prepare(raw, recipe, InteractionsConfig(target="next_new_item"))
+    a = done.user_ids.to_pylist().index("a")
+    assert done.part[done.user_index == a].tolist() == [TRAIN] * 3 + [VALIDATION] * 2 + [TEST] * 4
+    assert (done.part[done.user_index != a] == TRAIN).all()  # two new items: only training
+    validation, test = done.targets("validation"), done.targets("test")
+    assert item_ids(done, validation.target) == ["z"]
+    assert item_ids(done, validation.history) == ["x", "y", "x"]
+    assert item_ids(done, test.target) == ["w"]
+    assert item_ids(done, test.history) == ["x", "y", "x", "z", "y"]
+
+
+def test_next_new_item_of_a_temporal_split_skips_what_the_user_has_had(tmp_path):
+    user = ["a", "a", "b", "b", "a", "b", "a", "b", "a", "b"]
+    item = ["x", "y", "x", "y", "z", "z", "x", "w", "w", "y"]
+    raw, recipe = make_raw(user, item, list(range(1, 11))), make_recipe(filters=Filters(deduplicate=False))
+    config = InteractionsConfig(
+        split="temporal", target="next_new_item", validation_quantile=0.4, test_quantile=0.6
+    )
+    prepare(raw, recipe, config).save(tmp_path / "log")
+    test = Interactions.load(tmp_path / "log").targets("test")
+    assert sorted(test.target_time.tolist()) == [8, 9]  # a's event at 7 repeats x
+    assert len(test.history) == 4 + 3
+    first = prepare(raw, recipe, dataclasses.replace(config, target="next_item")).targets("test")
+    assert sorted(first.target_time.tolist()) == [7, 8]
 
 
 def test_temporal_split_by_hand():
