@@ -4,11 +4,12 @@ import dataclasses
 import datetime
 import os
 import platform
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -19,7 +20,6 @@ from g2rec.artifacts import (
     hash_file,
     open_folder,
     read_json,
-    save_folder,
     write_json,
 )
 from g2rec.bundle import Bundle, CardFacts, ContentEmbedding
@@ -48,7 +48,7 @@ from g2rec.tokenizers import SemanticIds, load_tokenizer
 from g2rec.training.baselines import SASREC, SPELLING, baseline_parts, fit_baseline
 from g2rec.training.encoder import FittedEncoder, fit_encoder
 from g2rec.training.g2rec import fit_g2rec
-from g2rec.training.ranking import rank_all
+from g2rec.training.ranking import load_ranks, rank_all, save_ranks
 from g2rec.training.run_config import BaselineName, RunConfig
 from g2rec.training.stages import StageRecord, read_record, run_stage
 from g2rec.training.tokenizer import fit_tokenizer
@@ -81,6 +81,7 @@ class Run:
         announce: Told of each stage that is there.
         progress: Told of downloads: bytes done, bytes in all or None.
         build: Stages that may be made; the others must be there. None makes whatever is missing.
+        elsewhere: Run folders of stages that are not in this one, by stage: variants of a run share the rest.
     """
 
     def __init__(
@@ -93,14 +94,55 @@ class Run:
         announce: Callable[[StageRecord], None] = lambda record: None,
         progress: Callable[[int, int | None], None] | None = None,
         build: frozenset[str] | None = None,
+        elsewhere: Mapping[str, Path] | None = None,
     ) -> None:
         self.folder, self.recipe, self.config, self.mirror = folder, recipe, config, mirror
         self.announce, self.progress, self.build = announce, progress, build
+        self.elsewhere = elsewhere or {}
+
+    def home(self, stage: str) -> Path:
+        """The folder of a stage, such as ``baselines/sasrec``."""
+        return self.elsewhere.get(stage, self.folder) / stage
+
+    def make(self, stage: str) -> Any:
+        """Load or make one stage by name, and what it needs."""
+        kind, _, name = stage.partition("/")
+        if kind == "baselines":
+            return self.baseline(cast(BaselineName, name))
+        if kind == "evaluation":
+            model = self.recommender if name == "g2rec" else self.baseline(cast(BaselineName, name))
+            return self._ranks(name, model)
+        return getattr(self, "graphs" if stage == "graph" else stage)
+
+    def settings_of(self, stage: str) -> list[Any]:
+        """The settings that a stage depends on, beside what it takes from the stages before it."""
+        config = self.config
+        kind, _, name = stage.partition("/")
+        if kind == "baselines":
+            return [name, self._baseline_settings(name), config.seed]
+        shared = CoEngagementConfig(
+            **dataclasses.asdict(self.recipe.coengagement), seed=config.interactions.seed
+        )
+        content_tokenizer = dataclasses.replace(
+            config.tokenizer, start=None
+        )  # an earlier one has other inputs
+        known: dict[str, list[Any]] = {
+            "interactions": [self.recipe, config.interactions],
+            "graph": [config.coengagement or shared],
+            "encoder": [config.encoder, config.links, config.prototypes, config.encoder_fit, config.seed],
+            "tokenizer": [
+                config.tokenizer, config.tokenizer_fit, [config.joint, config.tokenizer_inputs], config.seed
+            ],
+            "content_tokenizer": [content_tokenizer, config.tokenizer_fit, None, config.seed],
+            "recommender": [config.recommender, config.recommender_fit, config.seed],
+            "evaluation": [config.evaluation.cutoffs],
+        }  # fmt: skip
+        return known[kind]
 
     @cached_property
     def interactions(self) -> Interactions:
         """Events: downloaded, filtered, mapped, split; item features."""
-        path = self.folder / "interactions" / "interactions"
+        path = self.home("interactions") / "interactions"
 
         def make() -> Interactions:
             raw = read_dataset(self.recipe, mirror=self.mirror, progress=self.progress)
@@ -109,7 +151,7 @@ class Run:
 
         return self._stage(
             "interactions",
-            [self.recipe, self.config.interactions, self._files()],
+            [*self.settings_of("interactions"), self.files()],
             make=make,
             load=lambda: Interactions.load(path),
             line=lambda log: (
@@ -121,10 +163,8 @@ class Run:
     @cached_property
     def graphs(self) -> tuple[InteractionGraph, CoEngagementGraph]:
         """User-item neighbours in time, and the sampled item-item graph, of the training events."""
-        path = self.folder / "graph"
-        config = self.config.coengagement or CoEngagementConfig(
-            **dataclasses.asdict(self.recipe.coengagement), seed=self.config.interactions.seed
-        )
+        path = self.home("graph")
+        config = self.settings_of("graph")[0]
 
         def load() -> tuple[InteractionGraph, CoEngagementGraph]:
             return InteractionGraph.load(path / "bipartite"), CoEngagementGraph.load(path / "coengagement")
@@ -150,7 +190,7 @@ class Run:
     @cached_property
     def encoder(self) -> FittedEncoder:
         """Neighbour-sampled graph encoder and the interest prototypes on it."""
-        path = self.folder / "encoder"
+        path = self.home("encoder")
         config = self.config
         head = config.prototypes if isinstance(config.prototypes, GraphHeadConfig) else GraphHeadConfig(
             modularity_weight=0.0, balance_weight=0.0
@@ -200,8 +240,7 @@ class Run:
 
         return self._stage(
             "encoder",
-            [config.encoder, config.links, config.prototypes, config.encoder_fit, config.seed,
-             self._hashes("graph/bipartite", "graph/coengagement")],
+            [*self.settings_of("encoder"), self._hashes("graph/bipartite", "graph/coengagement")],
             make=make,
             load=lambda: FittedEncoder.load(path),
             line=line,
@@ -210,18 +249,17 @@ class Run:
     @cached_property
     def tokenizer(self) -> Tokenized:
         """Semantic IDs, trained jointly with prototypes and encoder."""
-        return self._tokenize("tokenizer", self.config.tokenizer, ["encoder/fitted", "graph/bipartite"])
+        return self._tokenize("tokenizer", ["encoder/fitted", "graph/bipartite"])
 
     @cached_property
     def content_tokenizer(self) -> Tokenized:
         """Semantic IDs from content alone, for TIGER: no graph, no prototypes."""
-        settings = dataclasses.replace(self.config.tokenizer, start=None)  # an earlier one has other inputs
-        return self._tokenize("content_tokenizer", settings, ["interactions/interactions"])
+        return self._tokenize("content_tokenizer", ["interactions/interactions"])
 
     @cached_property
     def recommender(self) -> G2Rec:
         """The generative recommender over semantic IDs, fed with interest prototypes."""
-        path = self.folder / "recommender"
+        path = self.home("recommender")
         config = self.config
 
         def make() -> G2Rec:
@@ -235,12 +273,7 @@ class Run:
 
         return self._stage(
             "recommender",
-            [
-                config.recommender,
-                config.recommender_fit,
-                config.seed,
-                self._hashes(*_TOKEN_PARTS, "graph/coengagement"),
-            ],
+            [*self.settings_of("recommender"), self._hashes(*_TOKEN_PARTS, "graph/coengagement")],
             make=make,
             load=lambda: G2Rec.load(path / "model"),
             line=lambda model: (
@@ -250,7 +283,7 @@ class Run:
 
     def baseline(self, name: BaselineName) -> Recommender:
         """One baseline, fitted on the same training events."""
-        path = self.folder / "baselines" / name
+        path = self.home(f"baselines/{name}")
         inputs = ["interactions/interactions"]
         if name in SPELLING:
             inputs.append("content_tokenizer/semantic_ids")
@@ -269,7 +302,7 @@ class Run:
 
         return self._stage(
             f"baselines/{name}",
-            [name, self._baseline_settings(name), self.config.seed, self._hashes(*inputs)],
+            [*self.settings_of(f"baselines/{name}"), self._hashes(*inputs)],
             make=make,
             load=lambda: load_recommender(path / "model"),
             line=lambda model: f"{_parameters(model):,} parameters",
@@ -291,8 +324,7 @@ class Run:
             report = summarize(
                 ranks[title], counts, cutoffs=settings.cutoffs, num_samples=settings.bootstrap_samples
             )
-            folder = "recommender" if name == "g2rec" else f"baselines/{name}"
-            record = read_record(self.folder / folder)
+            record = read_record(self.home("recommender" if name == "g2rec" else f"baselines/{name}"))
             report["seconds"] = record.seconds if record else None
             report["parameters"] = _parameters(model)
             models[title] = report
@@ -328,7 +360,7 @@ class Run:
             tokens.prototypes,
             tokens.semantic_ids,
             self.recommender,
-            load_tokenizer(self.folder / "tokenizer" / "tokenizer"),
+            load_tokenizer(self.home("tokenizer") / "tokenizer"),
             ContentEmbedding.fit(
                 self.interactions, tokens.embeddings.items, tokens.prototypes, self.config.prototypes
             ),
@@ -364,9 +396,10 @@ class Run:
             metrics=metrics,
         )
 
-    def _tokenize(self, name: str, settings: Any, inputs: list[str]) -> Tokenized:
-        path = self.folder / name
+    def _tokenize(self, name: str, inputs: list[str]) -> Tokenized:
+        path = self.home(name)
         config = self.config
+        settings = self.settings_of(name)[0]
         with_graph = name == "tokenizer"
         made_from = self._hashes(*inputs)
 
@@ -399,37 +432,31 @@ class Run:
                 f"collisions {before:.1%} before, {after:.1%} after"
             )
 
-        graph_settings = [config.joint, config.tokenizer_inputs] if with_graph else None
-        key = [settings, config.tokenizer_fit, graph_settings, config.seed, made_from]
-        return self._stage(name, key, make=make, load=load, line=line)
+        return self._stage(name, [*self.settings_of(name), made_from], make=make, load=load, line=line)
 
     def _ranks(self, name: str, model: Recommender) -> TargetRanks:
         """Where each test user's target stands; remembered, for comparing models user by user."""
-        path = self.folder / "evaluation" / name
+        path = self.home(f"evaluation/{name}")
         source = "recommender/model" if name == "g2rec" else f"baselines/{name}/model"
         settings = self.config.evaluation
 
-        def load() -> TargetRanks:
-            folder = open_folder(path / "ranks", "target_ranks")
-            arrays = {field: torch.from_numpy(folder.array(field, mmap=False)) for field in _RANK_FIELDS}
-            return TargetRanks(**arrays, num_items=int(folder.meta["num_items"]))
-
         def make() -> TargetRanks:
             device = "cuda" if torch.cuda.is_available() else "cpu"
+            model.to(device)
+            clock = time.monotonic()
             ranks = rank_all(
-                model.to(device), self.interactions.targets("test"),
+                model, self.interactions.targets("test"),
                 top_k=min(max(settings.cutoffs), self.interactions.num_items), batch_size=settings.batch_size,
             )  # fmt: skip
+            save_ranks(path / "ranks", ranks, seconds=time.monotonic() - clock)
             model.cpu()
-            arrays = {field: getattr(ranks, field).numpy() for field in _RANK_FIELDS}
-            save_folder(path / "ranks", "target_ranks", arrays=arrays, meta={"num_items": ranks.num_items})
             return ranks
 
         return self._stage(
             f"evaluation/{name}",
-            [settings.cutoffs, self._hashes(source)],
+            [*self.settings_of("evaluation"), self._hashes(source)],
             make=make,
-            load=load,
+            load=lambda: load_ranks(path / "ranks")[0],
             line=lambda ranks: (
                 f"R@10 {float(ranks.recall().mean()):.4f}, N@10 {float(ranks.ndcg().mean()):.4f} "
                 f"over {len(ranks.target):,} users"
@@ -446,7 +473,7 @@ class Run:
         line: Callable[[T], str],
     ) -> T:
         digest = fingerprint(_ROOM_VERSION, name, *key)
-        folder = self.folder / name
+        folder = self.home(name)
         if self.build is not None and name.split("/")[0] not in self.build:
             record = read_record(folder)
             if record is None or record.key != digest:
@@ -461,9 +488,13 @@ class Run:
             stage = path.split("/")[0]
             if stage in ("interactions", "graph", "encoder", "tokenizer", "content_tokenizer", "recommender"):
                 getattr(self, "graphs" if stage == "graph" else stage)
-        return {path: str(read_json(self.folder / path / "manifest.json")["content_hash"]) for path in paths}
+        hashes = {}
+        for path in paths:
+            stage, _, part = path.rpartition("/")
+            hashes[path] = str(read_json(self.home(stage) / part / "manifest.json")["content_hash"])
+        return hashes
 
-    def _files(self) -> Any:
+    def files(self) -> Any:
         """Hashes of local files; what is downloaded is held to its hash anyway."""
         local = [source.folder for source in self.recipe.sources if source.folder]
         if self.mirror is None and not local:
@@ -522,7 +553,6 @@ STAGE_COMMANDS = {
 """The command that makes each stage."""
 
 _TOKEN_PARTS = ("tokenizer/semantic_ids", "tokenizer/prototypes", "tokenizer/embeddings")
-_RANK_FIELDS = ("num_above", "num_tied", "masked_above", "masked_tied", "in_history", "target", "top_items")
 
 
 def hardware() -> str:

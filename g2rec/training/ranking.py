@@ -1,13 +1,18 @@
 """Rank the catalogue for all users and find their targets: validation, and `g2rec evaluate`."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 
+from g2rec.artifacts import open_folder, save_folder
 from g2rec.evaluation import TargetRanks, check_cutoffs, expected_ndcg_at_k, ranked_target_rank, target_rank
 from g2rec.interactions import Targets
 from g2rec.recommenders import HistoryBatch, Recommender, history_batch
 from g2rec.shapes import Bool, Int, Tensor
 
+_KIND = "target_ranks"
+_FIELDS = ("num_above", "num_tied", "masked_above", "masked_tied", "in_history", "target", "top_items")
 Ranks = tuple[Int[Tensor, " B"], Int[Tensor, " B"]]
 
 
@@ -41,6 +46,27 @@ def rank_all(model: Recommender, targets: Targets, *, top_k: int = 50, batch_siz
         torch.cat(column) for column in zip(*parts, strict=True)
     )
     return TargetRanks(above, tied, masked_above, masked_tied, inside, target, top, model.num_items)
+
+
+def save_ranks(path: Path, ranks: TargetRanks, *, seconds: float) -> None:
+    """Write ranks as a folder, with the time that ranking took.
+
+    Raises:
+        ArtifactError: If the disk refuses the write.
+    """
+    arrays = {field: getattr(ranks, field).numpy() for field in _FIELDS}
+    save_folder(path, _KIND, arrays=arrays, meta={"num_items": ranks.num_items, "seconds": seconds})
+
+
+def load_ranks(path: Path) -> tuple[TargetRanks, float | None]:
+    """Open what `save_ranks` wrote, and the seconds; None if they are not known.
+
+    Raises:
+        ArtifactError: If the folder is missing, damaged, or of another kind.
+    """
+    folder = open_folder(path, _KIND)
+    arrays = {field: torch.from_numpy(folder.array(field, mmap=False)) for field in _FIELDS}
+    return TargetRanks(**arrays, num_items=int(folder.meta["num_items"])), folder.meta.get("seconds")
 
 
 def batch_ndcg(
