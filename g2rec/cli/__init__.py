@@ -73,6 +73,11 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         "train the baselines, rank all items for all users, write metrics",
         "evaluate runs/mine --baselines [popularity,sasrec]",
     ),
+    ("leaderboard",): Command(
+        "leaderboard:leaderboard",
+        "many models, recipes, protocols and seeds in one table; resumable",
+        "leaderboard ml-100k --base quickstart",
+    ),
     ("recommend",): Command(
         "serve:recommend",
         "recommend for a user or for a history of items",
@@ -104,7 +109,7 @@ Settings come from --config FILE (YAML, or the name of a shipped preset) and fro
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code is 0, 2 (a mistake that the message names) or 130 (Ctrl-C)."""
+    """Run one command; the exit code is 0, 1 (a part failed), 2 (a mistake that the message names) or 130."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_usage())

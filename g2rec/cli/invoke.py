@@ -44,7 +44,7 @@ def invoke(words: tuple[str, ...], function: str, arguments: list[str], example:
             others = [name for name in inspect.signature(call).parameters if name != "settings"]
             check_settings_files(arguments, settings, others)
         values = parser.parse_args(arguments)
-        call(**_keywords(call, parser.instantiate(values)))
+        code: int | None = call(**_keywords(call, parser.instantiate(values)))
     except KeyboardInterrupt:
         print("\ng2rec: interrupted; the same command resumes where it stopped", file=sys.stderr)
         return _INTERRUPTED
@@ -64,7 +64,7 @@ def invoke(words: tuple[str, ...], function: str, arguments: list[str], example:
             raise
         where = f" {error.filename}" if error.filename else ""
         return _refuse(f"writing{where} failed: {error.strerror}; mend that and run the same command again")
-    return 0
+    return code or 0
 
 
 def read_settings(config: Settings | None = None) -> RunConfig:
@@ -105,10 +105,10 @@ def _refuse(message: str) -> int:
     return 2
 
 
-def find_function(function: str) -> Callable[..., None]:
+def find_function(function: str) -> Callable[..., Any]:
     """The function of a command, from ``module:function``."""
     module, name = function.split(":")
-    call: Callable[..., None] = getattr(import_module(f"g2rec.cli.{module}"), name)
+    call: Callable[..., Any] = getattr(import_module(f"g2rec.cli.{module}"), name)
     return call
 
 
@@ -116,7 +116,7 @@ class _Help(jsonargparse.DefaultHelpFormatter, argparse.RawDescriptionHelpFormat
     """Keeps the paragraphs of a description and the line of an example."""
 
 
-def flags_of(call: Callable[..., None]) -> list[str]:
+def flags_of(call: Callable[..., Any]) -> list[str]:
     """All flags of a command, those of its settings included."""
     given = inspect.signature(call).parameters.items()
     own = [f"--{name}" for name, value in given if name != "settings" and value.default is not value.empty]
@@ -130,7 +130,7 @@ def _settings_flags() -> tuple[str, ...]:
 
 
 def make_parser(
-    words: tuple[str, ...], call: Callable[..., None], example: str = ""
+    words: tuple[str, ...], call: Callable[..., Any], example: str = ""
 ) -> jsonargparse.ArgumentParser:
     """A parser of the function's arguments; a parameter ``settings`` spreads its fields at the top level."""
     settings = _settings_type(call)
@@ -151,11 +151,14 @@ def make_parser(
     if settings is not None:
         parser.add_argument("--config", action="config", help="a YAML file of settings, or a preset's name")
         parser.add_class_arguments(settings, as_group=False)
-    parser.add_function_arguments(call, as_group=False, as_positional=True, skip={"settings"})
+    several = [name for name, kind in get_type_hints(call).items() if _takes_all_words(call, name, kind)]
+    for name in several:
+        parser.add_argument(name, nargs="*", help=f"any number of {name}")
+    parser.add_function_arguments(call, as_group=False, as_positional=True, skip={"settings", *several})
     return parser
 
 
-def _usage(words: tuple[str, ...], call: Callable[..., None]) -> str:
+def _usage(words: tuple[str, ...], call: Callable[..., Any]) -> str:
     """In one line: the two hundred flags of the settings come below."""
     needed = [
         name for name, given in inspect.signature(call).parameters.items() if given.default is given.empty
@@ -164,13 +167,22 @@ def _usage(words: tuple[str, ...], call: Callable[..., None]) -> str:
     return f"g2rec {' '.join(words)}{places} [--config FILE] [--print_config] [--FLAG VALUE ...]"
 
 
-def _description(call: Callable[..., None]) -> str:
+def _description(call: Callable[..., Any]) -> str:
     """The docstring up to the arguments, which have their own place in a help."""
     said = (inspect.getdoc(call) or "").partition("\nArgs:")[0].strip()
-    return "\n\n".join(textwrap.fill(" ".join(part.split()), _WIDTH) for part in said.split("\n\n"))
+    return "\n\n".join(
+        part if part.startswith("    ") else textwrap.fill(" ".join(part.split()), _WIDTH)  # code as it is
+        for part in said.split("\n\n")
+    )
 
 
-def _settings_type(call: Callable[..., None]) -> type | None:
+def _takes_all_words(call: Callable[..., Any], name: str, kind: Any) -> bool:
+    """Whether a parameter is all the words that are no flags: a tuple of text without a default."""
+    parameters = inspect.signature(call).parameters
+    return kind == tuple[str, ...] and parameters[name].default is inspect.Parameter.empty
+
+
+def _settings_type(call: Callable[..., Any]) -> type | None:
     return get_type_hints(call).get("settings")
 
 
@@ -184,7 +196,7 @@ def _unions(settings: type) -> dict[str, list[type]]:
     return found
 
 
-def _keywords(call: Callable[..., None], values: Any) -> dict[str, Any]:
+def _keywords(call: Callable[..., Any], values: Any) -> dict[str, Any]:
     # jsonargparse marks a name that its namespace uses itself, such as items, with a zero-width space
     given = {key.lstrip("\u200b"): value for key, value in vars(values).items() if key != "config"}
     settings = _settings_type(call)

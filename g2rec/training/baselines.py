@@ -76,7 +76,7 @@ def fit_baseline(
     if name in SASREC:
         model_config = sasrec_config(name, config.sasrec, with_content=interactions.content is not None)
         return fit_sasrec(interactions, model_config, config.sasrec_fit, folder, seed)[0]
-    needed = baseline_parts(name, interactions)
+    needed = baseline_parts(name, interactions.content is not None)
     if needed and not parts:
         raise ConfigError(
             f"{name} needs fitted parts, got none; fit {', '.join(needed)} and pass them as parts"
@@ -109,16 +109,16 @@ def fit_baseline(
     return fit_g2rec(interactions, semantic_ids, None, None, alone, config.recommender_fit, folder, seed)[0]
 
 
-def baseline_parts(name: "BaselineName", interactions: "Interactions") -> tuple["BaselineName", ...]:
+def baseline_parts(name: "BaselineName", with_content: bool) -> tuple["BaselineName", ...]:
     """The baselines that one is made of: those that the fusion weighs, the one that LETTER aligns with."""
     if name == "fusion":
-        return fusion_parts(interactions)
+        return fusion_parts(with_content)
     return ("sasrec_cosine",) if name == "letter" else ()
 
 
-def fusion_parts(interactions: "Interactions") -> tuple["BaselineName", ...]:
+def fusion_parts(with_content: bool) -> tuple["BaselineName", ...]:
     """The baselines that the fusion weighs, the one that weighs 1 first; content only where there is some."""
-    if interactions.content is None:
+    if not with_content:
         return ("sasrec_graph", "ease", "item_transitions")
     return ("sasrec_graph", "text_neighbors", "ease", "item_transitions")
 

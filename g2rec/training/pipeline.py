@@ -54,7 +54,7 @@ from g2rec.training.stages import StageRecord, read_record, run_stage
 from g2rec.training.tokenizer import fit_tokenizer
 
 T = TypeVar("T")
-_ROOM_VERSION = 3
+ROOM_VERSION = 3
 """Part of every stage's key; raised when a stage's result changes for the same settings."""
 
 
@@ -138,6 +138,25 @@ class Run:
             "evaluation": [config.evaluation.cutoffs],
         }  # fmt: skip
         return known[kind]
+
+    def inputs_of(self, stage: str) -> tuple[str, ...]:
+        """The stages that a stage takes from; the content is there if the recipe says so."""
+        kind, _, name = stage.partition("/")
+        if kind == "evaluation":
+            return ("recommender",) if name == "g2rec" else (f"baselines/{name}",)
+        if kind == "baselines":
+            parts = baseline_parts(cast(BaselineName, name), self.recipe.content.kind != "none")
+            spelt = ("content_tokenizer",) if name in SPELLING else ()
+            return ("interactions", *spelt, *(f"baselines/{part}" for part in parts))
+        known = {
+            "interactions": (),
+            "graph": ("interactions",),
+            "encoder": ("graph",),
+            "tokenizer": ("encoder",),
+            "content_tokenizer": ("interactions",),
+            "recommender": ("tokenizer",),
+        }
+        return known[stage]
 
     @cached_property
     def interactions(self) -> Interactions:
@@ -291,7 +310,7 @@ class Run:
         else:
             semantic_ids = None
         parts: dict[str, Recommender] = {
-            part: self.baseline(part) for part in baseline_parts(name, self.interactions)
+            part: self.baseline(part) for part in baseline_parts(name, self.interactions.content is not None)
         }
         inputs += [f"baselines/{part}/model" for part in parts]
 
@@ -472,7 +491,7 @@ class Run:
         load: Callable[[], T],
         line: Callable[[T], str],
     ) -> T:
-        digest = fingerprint(_ROOM_VERSION, name, *key)
+        digest = fingerprint(ROOM_VERSION, name, *key)
         folder = self.home(name)
         if self.build is not None and name.split("/")[0] not in self.build:
             record = read_record(folder)

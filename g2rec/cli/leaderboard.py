@@ -1,0 +1,97 @@
+"""``g2rec leaderboard``: many models, recipes, protocols and seeds, in one table."""
+
+import sys
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from g2rec.cli.invoke import read_settings
+from g2rec.leaderboard import cell_figures, write_leaderboard
+from g2rec.training.grid import Cell, GridConfig, GridPlan
+from g2rec.training.grid_plan import plan_grid
+from g2rec.training.grid_run import Finished, choose_slots, run_jobs
+from g2rec.training.grid_time import describe_plan
+
+
+def leaderboard(
+    recipes: tuple[str, ...],
+    settings: GridConfig,
+    out: Path = Path("runs/leaderboard"),
+    mirror: Path | None = None,
+    dry_run: bool = False,
+) -> int:
+    """Measure many models on many recipes, protocols and seeds, and write the table.
+
+    For example, the README's table, its plan first: g2rec leaderboard --config leaderboard --dry_run true
+
+    and G2Rec without its prefix beside the default baselines: g2rec leaderboard ml-100k --config mine.yaml,
+    where mine.yaml is
+
+    base: quickstart
+    protocols: {shuffled: {ties: shuffle}, temporal: {split: temporal}}
+    rows: {no prefix: {recommender.feed: none}}
+    parts:
+    - {rows: [popularity, ease, sasrec, g2rec, no prefix], protocols: [shuffled, temporal], seeds: [0, 1]}
+
+    What is done with the same settings is kept, and what was cut off goes on: repeat the command. Written to
+    OUT: leaderboard.md, leaderboard.json, a plot for each recipe, and the runs. What fails is named, the
+    rest goes on, and the exit code is 1.
+
+    Args:
+        recipes: Recipes (see g2rec data list): all of the grid's if none are given.
+        settings: What is compared.
+        out: The leaderboard's folder.
+        mirror: A local folder with recipes' files, used instead of downloading where it has the recipe.
+        dry_run: Say how long it would take, and what would be done; do nothing.
+    """
+    plan = plan_grid(settings, read_settings(settings.base), recipes, out=out, mirror=mirror)
+    slots = choose_slots(settings.slots)
+    pending = plan.pending()
+    print(f"Leaderboard in {out}: {describe_plan(plan, pending, out, slots)}.", flush=True)
+    if dry_run:
+        homes = {job.home for job in pending}
+        for cell in plan.cells:
+            print(f"{'to do' if cell.job.home in homes else 'done ':<6} {cell}")
+        return 0
+    with _Lines(plan, len(pending)) as lines:
+        failures = run_jobs(pending, slots=slots, report=lines.show)
+    figures = write_leaderboard(plan, out, failures)
+    print(f"\nTable: {out / 'leaderboard.md'}\nFigures: {out / 'leaderboard.json'}")
+    if not figures["failures"]:
+        return 0
+    number = len(figures["failures"])
+    print(
+        f"g2rec: {number} of {len(plan.cells)} cells failed; repeat the command to try again", file=sys.stderr
+    )
+    return 1
+
+
+class _Lines:
+    """A line for each finished cell, over a bar of stages."""
+
+    def __init__(self, plan: GridPlan, total: int) -> None:
+        self.plan = plan
+        self.seconds: dict[Path, float] = {}
+        self.cells: dict[Path, list[Cell]] = {}
+        for cell in plan.cells:
+            self.cells.setdefault(cell.job.home, []).append(cell)
+        self.bar = tqdm(total=total, unit="stage", desc="leaderboard", dynamic_ncols=True, disable=not total)
+
+    def __enter__(self) -> "_Lines":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
+
+    def show(self, finished: Finished) -> None:
+        """Count a stage; if it is the last of a cell, say what came of it."""
+        self.bar.update(1)
+        self.seconds[finished.job.home] = finished.seconds
+        for cell in self.cells.get(finished.job.home, ()):
+            if finished.failure is not None:
+                tqdm.write(f"{cell}: failed: {finished.failure}")
+                continue
+            model = self.plan.jobs[cell.job.needs[0]]
+            seconds = finished.seconds + self.seconds.get(model.home, 0.0)
+            shown = ", ".join(f"{name} {value:.4f}" for name, value in cell_figures(cell).items())
+            tqdm.write(f"{cell}: {shown}  [{seconds:.1f} s]")
