@@ -6,8 +6,9 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from g2rec.cli.invoke import read_settings
+from g2rec.cli.settings import preset_path
 from g2rec.leaderboard import cell_figures, write_leaderboard
-from g2rec.training.grid import Cell, GridConfig, GridPlan
+from g2rec.training.grid import Cell, GridConfig, GridPlan, read_grid
 from g2rec.training.grid_plan import plan_grid
 from g2rec.training.grid_run import Finished, choose_slots, run_jobs
 from g2rec.training.grid_time import describe_plan
@@ -15,16 +16,23 @@ from g2rec.training.grid_time import describe_plan
 
 def leaderboard(
     recipes: tuple[str, ...],
-    settings: GridConfig,
+    grid: str | None = None,
+    base: str | None = None,
     out: Path = Path("runs/leaderboard"),
     mirror: Path | None = None,
+    slots: int | None = None,
     dry_run: bool = False,
 ) -> int:
     """Measure many models on many recipes, protocols and seeds, and write the table.
 
-    For example, the README's table, its plan first: g2rec leaderboard --config leaderboard --dry_run true
+    For example, some baselines and G2Rec on one recipe, three seeds, with the settings of a preset:
 
-    and G2Rec without its prefix beside the default baselines: g2rec leaderboard ml-100k --config mine.yaml,
+    g2rec leaderboard ml-100k --base quickstart
+
+    or a grid of your own, its plan and time first:
+
+    g2rec leaderboard ml-100k --grid mine.yaml --dry_run true
+
     where mine.yaml is
 
     base: quickstart
@@ -33,19 +41,29 @@ def leaderboard(
     parts:
     - {rows: [popularity, ease, sasrec, g2rec, no prefix], protocols: [shuffled, temporal], seeds: [0, 1]}
 
+    A part is all combinations of its rows (baselines, g2rec, or the grid's own: G2Rec with settings changed
+    by dotted name), recipes (if it names none, those of the command), protocols (the interactions settings)
+    and seeds. Further keys: per_recipe, settings that differ on a recipe, by dotted name; reference, a row
+    that the others are compared with, beside the best baseline; slots. The README's tables are the grids
+    leaderboard and ablations.
+
     What is done with the same settings is kept, and what was cut off goes on: repeat the command. Written to
     OUT: leaderboard.md, leaderboard.json, a plot for each recipe, and the runs. What fails is named, the
     rest goes on, and the exit code is 1.
 
     Args:
-        recipes: Recipes (see g2rec data list): all of the grid's if none are given.
-        settings: What is compared.
+        recipes: Recipes (see g2rec data list); of a grid that names recipes, only these.
+        grid: A YAML file, or a grid that is shipped; if not given, some baselines and G2Rec.
+        base: Settings of every run instead of the grid's: a preset's name or a YAML file.
         out: The leaderboard's folder.
         mirror: A local folder with recipes' files, used instead of downloading where it has the recipe.
+        slots: Stages made at once, each in a process of its own, instead of the grid's; if neither says,
+            6 on each GPU, and 1 without one.
         dry_run: Say how long it would take, and what would be done; do nothing.
     """
-    plan = plan_grid(settings, read_settings(settings.base), recipes, out=out, mirror=mirror)
-    slots = choose_slots(settings.slots)
+    config = GridConfig() if grid is None else read_grid(_path(grid))
+    plan = plan_grid(config, read_settings(base or config.base), recipes, out=out, mirror=mirror)
+    slots = choose_slots(config.slots if slots is None else slots)
     pending = plan.pending()
     print(f"Leaderboard in {out}: {describe_plan(plan, pending, out, slots)}.", flush=True)
     if dry_run:
@@ -64,6 +82,10 @@ def leaderboard(
         f"g2rec: {number} of {len(plan.cells)} cells failed; repeat the command to try again", file=sys.stderr
     )
     return 1
+
+
+def _path(grid: str) -> Path:
+    return Path(grid) if Path(grid).exists() else preset_path(grid)
 
 
 class _Lines:

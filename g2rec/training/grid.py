@@ -11,9 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from g2rec.artifacts import read_json
-from g2rec.errors import ArtifactError
+from g2rec.errors import ArtifactError, ConfigError
 from g2rec.recipes import Recipe
+from g2rec.training.overrides import override
 from g2rec.training.pipeline import Run
 from g2rec.training.run_config import RunConfig
 
@@ -22,7 +25,7 @@ from g2rec.training.run_config import RunConfig
 class GridPart:
     """Rows, and where they are measured: every combination."""
 
-    rows: tuple[str, ...]
+    rows: tuple[str, ...] = ()
     """Baselines, g2rec, and rows that the grid defines."""
     recipes: tuple[str, ...] = ()
     """Graph recipes; if empty, those that the command names."""
@@ -52,6 +55,26 @@ class GridConfig:
     """A row with which the others are compared, beside the best baseline."""
     slots: int | None = None
     """Stages made at once, each in a process of its own; if null, 6 on each GPU, and 1 without one."""
+
+
+def read_grid(source: Path | Mapping[str, Any]) -> GridConfig:
+    """A grid from a YAML file, or from a mapping as such a file holds.
+
+    Raises:
+        ConfigError: If the file cannot be read, or a key or value is not one of `GridConfig`.
+    """
+    if isinstance(source, Mapping):
+        return override(GridConfig(), source)
+    try:
+        held = yaml.safe_load(source.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{source} cannot be read as YAML ({error}); mend it") from None
+    if not isinstance(held, dict):
+        raise ConfigError(f"expected a grid's settings by name in {source}, got {held!r}; see --help")
+    try:
+        return override(GridConfig(), held)
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from None
 
 
 @dataclass(frozen=True)

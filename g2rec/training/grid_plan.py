@@ -65,7 +65,9 @@ def plan_grid(
     if missing:
         raise ConfigError(f"no part of the grid has the recipe {missing[0]}; it has {', '.join(known)}")
     if not cells:
-        raise ConfigError("expected recipes, rows and seeds to compare, got none; name a recipe")
+        raise ConfigError(
+            "expected a recipe, got none and the grid names none; name one, see g2rec data list"
+        )
     recipe_order, row_order = list(builders), list(dict.fromkeys(row for _, _, row, _ in cells))
     protocol_order = list(dict.fromkeys(protocol for _, protocol, _, _ in cells))
     ordered = sorted(
@@ -166,6 +168,8 @@ class _Builder:
 
 
 def _check_rows(config: GridConfig) -> None:
+    if not any(part.rows and part.seeds and part.protocols for part in config.parts):
+        raise ConfigError("expected parts with rows, protocols and seeds, got none; add a part to the grid")
     for row, changes in config.rows.items():
         if row in (*BASELINES, "g2rec"):
             raise ConfigError(

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from g2rec.artifacts import write_json
-from g2rec.errors import G2RecError
+from g2rec.errors import ConfigError, G2RecError
 from g2rec.training.grid import Job
 from g2rec.training.stages import read_record
 
@@ -42,9 +42,15 @@ class Finished:
 
 
 def choose_slots(slots: int | None) -> int:
-    """The number asked for, or 6 on each GPU, or 1 on the CPU."""
+    """The number asked for, or 6 on each GPU, or 1 on the CPU.
+
+    Raises:
+        ConfigError: If it is below 1.
+    """
+    if slots is not None and slots < 1:
+        raise ConfigError(f"slots must be at least 1, got {slots}; raise it, or leave it out")
     if slots is not None:
-        return max(1, slots)
+        return slots
     return _SLOTS_PER_GPU * torch.cuda.device_count() if torch.cuda.is_available() else 1
 
 

@@ -1,5 +1,6 @@
 """Change settings by dotted names, as the rows of a leaderboard give them."""
 
+import contextlib
 import dataclasses
 import inspect
 import types
@@ -62,6 +63,8 @@ def _set(settings: Any, names: list[str], value: Any, where: str) -> Any:
 def _convert(hint: Any, value: Any, where: str, held: Any) -> Any:
     arguments = typing.get_args(hint)
     classes = _classes(hint)
+    if hint is Any:
+        return value
     if classes and isinstance(value, str):
         named = [kind for kind in classes if kind.__name__ == value.rpartition(".")[2]]
         if not named:
@@ -80,7 +83,10 @@ def _convert(hint: Any, value: Any, where: str, held: Any) -> Any:
         plain = [kind for kind in arguments if kind is not type(None) and kind not in classes]
         if not plain:
             raise _refusal(where, " or ".join(kind.__name__ for kind in classes), value)
-        return _convert(plain[0], value, where, held)
+        for kind in plain[:-1]:
+            with contextlib.suppress(ConfigError):
+                return _convert(kind, value, where, held)
+        return _convert(plain[-1], value, where, held)
     if origin is Literal:
         if value not in arguments:
             raise _refusal(where, f"one of {', '.join(map(str, arguments))}", value)
@@ -89,6 +95,10 @@ def _convert(hint: Any, value: Any, where: str, held: Any) -> Any:
         if not isinstance(value, list | tuple):
             raise _refusal(where, "a list", value)
         return tuple(_convert(arguments[0], item, where, None) for item in value)
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise _refusal(where, "values by name", value)
+        return {str(key): _convert(arguments[1], item, f"{where} {key}", None) for key, item in value.items()}
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if hint is Path and isinstance(value, str):
@@ -103,7 +113,8 @@ _KINDS = {str: "text", int: "a whole number", float: "a number", bool: "true or 
 
 def _classes(hint: Any) -> list[Any]:
     """The dataclasses that a setting may be of."""
-    return [kind for kind in (hint, *typing.get_args(hint)) if dataclasses.is_dataclass(kind)]
+    union = typing.get_origin(hint) in (types.UnionType, typing.Union)
+    return [kind for kind in (typing.get_args(hint) if union else (hint,)) if dataclasses.is_dataclass(kind)]
 
 
 def _refusal(where: str, expected: str, value: Any) -> ConfigError:
