@@ -7,7 +7,7 @@ from g2rec.cli.invoke import find_function, flags_of
 from g2rec.cli.settings import preset_names
 from g2rec.recipes import list_recipes
 
-_TAKES_RECIPE = ("run", "data get", "data check", "graph build")
+_TAKES_RECIPE = ("leaderboard", "run", "data get", "data check", "graph build")
 
 _BASH = """# g2rec completion for bash{and_zsh}
 _g2rec() {{

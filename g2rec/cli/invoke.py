@@ -153,7 +153,7 @@ def make_parser(
         parser.add_class_arguments(settings, as_group=False)
     several = [name for name, kind in get_type_hints(call).items() if _takes_all_words(call, name, kind)]
     for name in several:
-        parser.add_argument(name, nargs="*", help=f"any number of {name}")
+        parser.add_argument(name, nargs="*", default=[], help=f"any number of {name}")
     parser.add_function_arguments(call, as_group=False, as_positional=True, skip={"settings", *several})
     return parser
 

@@ -25,27 +25,19 @@ def leaderboard(
 ) -> int:
     """Measure many models on many recipes, protocols and seeds, and write the table.
 
-    For example, some baselines and G2Rec on one recipe, three seeds, with the settings of a preset:
+    Without a grid: some baselines and G2Rec, three seeds. A grid of your own is a YAML file such as
 
-    g2rec leaderboard ml-100k --base quickstart
-
-    or a grid of your own, its plan and time first:
-
-    g2rec leaderboard ml-100k --grid mine.yaml --dry_run true
-
-    where mine.yaml is
-
-    base: quickstart
-    protocols: {shuffled: {ties: shuffle}, temporal: {split: temporal}}
-    rows: {no prefix: {recommender.feed: none}}
-    parts:
-    - {rows: [popularity, ease, sasrec, g2rec, no prefix], protocols: [shuffled, temporal], seeds: [0, 1]}
+        base: quickstart
+        protocols: {shuffled: {ties: shuffle}, temporal: {split: temporal}}
+        rows: {no prefix: {recommender.feed: none}}
+        parts:
+        - {rows: [popularity, sasrec, g2rec, no prefix], protocols: [shuffled, temporal], seeds: [0, 1]}
 
     A part is all combinations of its rows (baselines, g2rec, or the grid's own: G2Rec with settings changed
     by dotted name), recipes (if it names none, those of the command), protocols (the interactions settings)
     and seeds. Further keys: per_recipe, settings that differ on a recipe, by dotted name; reference, a row
-    that the others are compared with, beside the best baseline; slots. The README's tables are the grids
-    leaderboard and ablations.
+    that the others are compared with, beside the best baseline; slots. The grids leaderboard and ablations
+    are shipped.
 
     What is done with the same settings is kept, and what was cut off goes on: repeat the command. Written to
     OUT: leaderboard.md, leaderboard.json, a plot for each recipe, and the runs. What fails is named, the
