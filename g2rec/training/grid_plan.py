@@ -17,6 +17,8 @@ from g2rec.training.run_config import BaselineName, RunConfig
 BASELINES: tuple[str, ...] = get_args(BaselineName)
 _ELSEWHERE = {"interactions": "protocols", "seed": "the seeds of a part", "evaluation": "base"}
 """Settings that a row must not change, and where they belong."""
+_FITTED_AS = {"content_tokenizer": "tokenizer", "letter": "tiger", "tiger_decoder": "recommender"}
+"""Stages that are trained as another says."""
 _EVENTS = 100_000
 """Events of a recipe that does not say."""
 
@@ -207,8 +209,7 @@ def _number_of_events(recipe: Recipe) -> float:
 
 def _passes(stage: str, config: RunConfig) -> int:
     """Passes over the events that a stage makes, at most."""
-    name = {"content_tokenizer": "tokenizer"}.get(stage, stage.partition("/")[2] or stage)
-    if name.startswith("sasrec"):
-        name = "sasrec"
+    name = stage.partition("/")[2] or stage
+    name = "sasrec" if name.startswith("sasrec") else _FITTED_AS.get(name, name)
     fit = None if stage.startswith("evaluation") else getattr(config, f"{name}_fit", None)
     return 1 if fit is None else fit.epochs
