@@ -493,11 +493,13 @@ class G2Rec(Recommender):
         for number, kind in enumerate(told):
             first = first + trust[:, number : number + 1] * kind.scores
         best = top_items(first, min(2 * width, self.num_items), exclude).items
-        beam = beam_search(self.decoder, self.trie, hidden, width, exclude).items
-        items = torch.cat([beam, best], dim=1).sort(dim=1).values
+        beam = beam_search(self.decoder, self.trie, hidden, width, exclude)
+        items, order = torch.cat([beam.items, best], dim=1).sort(dim=1)
         items[:, 1:] = items[:, 1:].masked_fill(items[:, 1:] == items[:, :-1], -1)
         known = items.clamp(min=0)
-        token = self.decoder.score_items(hidden, self.codes[known])
+        # the search has scored what it found; a pad is not read, and must not be infinite
+        scored = self.decoder.score_items(hidden, self.codes[best.clamp(min=0)])
+        token = torch.cat([beam.scores.masked_fill(beam.items < 0, 0.0), scored], dim=1).gather(1, order)
         columns = [*(kind.scores.gather(1, known) for kind in told), token]
         return Candidates(items, torch.stack(columns, dim=2), context, seen.gather(1, known))
 
