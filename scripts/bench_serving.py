@@ -9,7 +9,7 @@ answered; all clients run in this process, on the same cores. The servers are me
 times: figures are medians over the rounds, the ratio is the median of each round's. Latency is from the first
 byte sent to the last one received. An answer that is not a list of items ends the bench.
 
-soak_requests: that many requests from 64 clients to the batching server; its resident memory after every tenth.
+soak_requests: that many from 64 clients to the batching server, and its resident memory after every tenth.
 """
 
 import asyncio
@@ -198,12 +198,12 @@ def compare(
         row["ratio"], row["ratios"] = statistics.median(ratios), ratios
         row["cpu_ratio"] = statistics.median(single / batched for (_, batched), (_, single) in pairs)
         rows.append(row)
+        shown = [row[name] for name in servers]
         print(
             f"{count:>7}  "
             + "  ".join(
-                f"{row[name]['requests_per_s']:>9.0f} {row[name]['p50_ms']:>7.1f} {row[name]['p99_ms']:>7.1f} "
-                f"{row[name]['cpu_ms']:>7.2f}"
-                for name in servers
+                f"{of['requests_per_s']:>9.0f} {of['p50_ms']:>7.1f} {of['p99_ms']:>7.1f} {of['cpu_ms']:>7.2f}"
+                for of in shown
             )
             + f"  {row['ratio']:>5.1f} ({min(ratios):.1f}–{max(ratios):.1f})  {row['cpu_ratio']:>5.1f}",
             flush=True,

@@ -73,7 +73,7 @@ class Guard:
             return
         body = b""
         if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
-            given = await self._read(headers, receive)
+            given = await self._read(scope["method"], headers, receive)
             if isinstance(given, JSONResponse):
                 await given(scope, receive, send)
                 return
@@ -107,9 +107,10 @@ class Guard:
         assert self._key is not None
         return hmac.compare_digest(_digest(given or ""), self._key)
 
-    async def _read(self, headers: Headers, receive: Receive) -> bytes | JSONResponse | None:
+    async def _read(self, method: str, headers: Headers, receive: Receive) -> bytes | JSONResponse | None:
         """The body, a refusal, or None if the client hung up."""
-        if (kind := headers.get("content-type", "").partition(";")[0].strip().lower()) != "application/json":
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if method == "POST" and kind != "application/json":
             shown = repr(kind[:40]) if kind else "none"
             return refuse(415, f"expected a body with Content-Type application/json, got {shown}; send JSON")
         most, limit = self._config.max_body_bytes, self._config.read_seconds
