@@ -16,6 +16,7 @@ from toy_run import TINY, TOY
 
 from g2rec.cli import main
 from g2rec.cli.invoke import read_settings
+from g2rec.cli.settings import preset_path
 from g2rec.training.grid import GridPlan, read_grid
 from g2rec.training.grid_plan import plan_grid
 from g2rec.training.grid_run import Finished, run_jobs
@@ -255,6 +256,17 @@ def test_mistakes_are_one_sentence(
         changes = {**changes, "parts": [{"rows": ["x"]}]}
     (here / "bad.yaml").write_text(yaml.safe_dump({**GRID, "reference": None, **changes}))
     assert says in refused(capsys, "toy.yaml", "--grid", "bad.yaml")
+
+
+@pytest.mark.parametrize(("name", "cells"), [("leaderboard", 247), ("ablations", 102)])
+def test_the_shipped_grids_can_be_planned(here: Path, name: str, cells: int) -> None:
+    grid = read_grid(preset_path(name))
+    made = plan_grid(grid, read_settings(grid.base), out=here / "shipped")
+    assert len(made.cells) == cells
+    ours = [cell for cell in made.cells if cell.model == "g2rec" and cell.recipe == "amazon-beauty"]
+    assert len({cell.job.identity for cell in ours}) == len(ours)  # no two rows have the same settings
+    only = plan_grid(grid, read_settings(grid.base), ["amazon-toys"], out=here / "shipped")
+    assert {cell.recipe for cell in only.cells} == {"amazon-toys"}
 
 
 def test_other_mistakes(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
