@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tqdm.auto import tqdm
 
 from g2rec.artifacts import write_json
 from g2rec.errors import ConfigError, G2RecError
@@ -199,14 +200,15 @@ class _Worker:
         return job, time.monotonic() - self.clock, failure
 
     def stop(self) -> None:
-        """End the process, whatever it is doing."""
-        self.process.terminate()
+        """End the process, whatever it is doing; Lightning would answer a gentler signal with a traceback."""
+        self.process.kill()
         self.process.join()
         self.link.close()
 
 
 def _serve(link: "connection.Connection[Any, Any]") -> None:
     """A worker's life: it ends with the process that started it, even if that one is killed."""
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore, which a process that is ended leaves behind
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the starter ends us
     jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
 
