@@ -69,8 +69,11 @@ def test_frames_give_what_tables_give(tables: tuple[Any, Any], bundle: g2rec.Bun
     frames = pytest.importorskip(library)
     events, items = (frames.DataFrame(table) for table in tables)
     other = g2rec.fit(events, items, **COLUMNS, config=FAST)
-    assert other.recommend(["sku-1"]).equals(bundle.recommend(["sku-1"]))
-    assert other.recommend(events["sku"][:3]).equals(bundle.recommend(tables[0]["sku"][:3]))
+    for history, plain in ((["sku-1"], ["sku-1"]), (events["sku"][:3], tables[0]["sku"][:3])):
+        found, expected = other.recommend(history), bundle.recommend(plain)
+        assert found["item_id"].equals(expected["item_id"])
+        # two fits on two threads agree but for the last bits of their sums
+        np.testing.assert_allclose(found["score"].to_numpy(), expected["score"].to_numpy(), rtol=1e-3)
     new = frames.DataFrame({"item_id": ["sku-new"], "name": ["thing 90 of kind 3"]})
     assert other.tokenize(new).num_rows == 1
 
