@@ -1,4 +1,4 @@
-"""The README's examples run, one after the other, on a small synthetic log."""
+"""The examples of docs/rooms.md run, one after the other, on a small synthetic log."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+EXAMPLES = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "rooms.md").read_text(), re.DOTALL)
 
 
 def test_there_is_one_for_each_room_and_all_are_short() -> None:
@@ -28,5 +28,5 @@ def test_they_run_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     namespace: dict[str, Any] = {}
     for number, example in enumerate(EXAMPLES, start=1):
         code = example.replace('"ml-100k"', '"small.yaml"').replace("epochs=3", "epochs=1")
-        exec(compile(code, f"README.md, example {number}", "exec"), namespace)
+        exec(compile(code, f"docs/rooms.md, example {number}", "exec"), namespace)
     assert (tmp_path / "runs" / "mine" / "bundle" / "manifest.json").is_file()
