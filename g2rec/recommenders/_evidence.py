@@ -6,13 +6,13 @@ from typing import Literal, NamedTuple, Self
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.sparse import csr_matrix, diags
+from scipy.sparse import csr_matrix
 from torch import nn
 
 from g2rec.graph import CoEngagementGraph
 from g2rec.recommenders._history import HistoryBatch
 from g2rec.recommenders._interests import HistoryInterests
-from g2rec.recommenders._sparse import SparseItemRows
+from g2rec.recommenders._sparse import SparseItemRows, normalized_coengagement
 from g2rec.shapes import Bool, Float, Int, Tensor
 
 EvidenceName = Literal["content", "graph", "neighbors", "interests", "popularity"]
@@ -70,38 +70,21 @@ class Neighbors(nn.Module):
     @classmethod
     def of(cls, graph: CoEngagementGraph) -> Self:
         """Normalise a graph."""
-        shape = (graph.num_items, graph.num_items)
+        made = cls(normalized_coengagement(graph))
         strength = np.maximum(graph.strength(), 1e-12)
-        weights = csr_matrix((graph.weights, graph.indices, graph.indptr), shape=shape)
-        scale = diags(1 / np.sqrt(strength))
-        made = cls((scale @ weights @ scale).tocsr())
         row = np.repeat(np.arange(graph.num_items), np.diff(graph.indptr))
-        order = np.lexsort((-weights.data, row))
-        place = np.arange(len(order)) - weights.indptr[row]
+        order = np.lexsort((-graph.weights, row))
+        place = np.arange(len(order)) - graph.indptr[row]
         kept = order[place < _NEAREST]
         at = (torch.from_numpy(row[kept]), torch.from_numpy(place[place < _NEAREST]))
-        made.near[at] = torch.from_numpy(weights.indices[kept].astype(np.int64))
-        made.near_share[at] = torch.from_numpy((weights.data[kept] / strength[row[kept]]).astype(np.float32))
+        made.near[at] = torch.from_numpy(graph.indices[kept].astype(np.int64))
+        made.near_share[at] = torch.from_numpy((graph.weights[kept] / strength[row[kept]]).astype(np.float32))
         return made
 
     @classmethod
     def empty(cls, num_items: int, num_entries: int) -> Self:
         """One of the right sizes, to be overwritten by loaded weights."""
         return cls(SparseItemRows.empty(num_items, num_entries))
-
-    def smooth(self, x: Float[Tensor, "I D"], hops: int) -> Float[Tensor, "I D"]:
-        """sum_{k <= hops} A^k x, as LightGCN (arXiv 2002.02126) smooths embeddings."""
-        with torch.autocast(x.device.type, enabled=False):  # sparse products have no bfloat16 form
-            rows, size = self.rows, (len(x), len(x))
-            pairs = torch.stack([torch.repeat_interleave(rows.indptr.diff()), rows.indices])
-            graph = torch.sparse_coo_tensor(
-                pairs, rows.values, size, is_coalesced=True, check_invariants=False
-            )
-            total = spread = x.float()
-            for _ in range(hops):
-                spread = torch.sparse.mm(graph, spread)
-                total = total + spread
-        return total
 
     def votes(self, recent: Int[Tensor, "B n"], weight: Float[Tensor, "B n"]) -> Float[Tensor, "B I"]:
         """sum_r weight_r C_{x_r, i} / D_{x_r}: where a step from a recent item leads."""

@@ -360,7 +360,7 @@ class G2Rec(Recommender):
         if self.project_profile is not None and self.interests is not None:
             x = x + self.project_profile(self.interests.profiles)
         if self.config.smoothing_hops and self.neighbors is not None:
-            x = self.neighbors.smooth(x, self.config.smoothing_hops)
+            x = self.neighbors.rows.smooth(x, self.config.smoothing_hops)
         return x
 
     def train(self, mode: bool = True) -> Self:

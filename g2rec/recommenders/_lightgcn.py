@@ -13,6 +13,7 @@ from g2rec.artifacts import Folder
 from g2rec.errors import ConfigError, DataError
 from g2rec.recommenders._base import Recommender, read_config
 from g2rec.recommenders._history import HistoryBatch
+from g2rec.recommenders._sparse import Rows, spread
 from g2rec.shapes import Float, Int, Tensor
 
 
@@ -95,7 +96,7 @@ class LightGCNRecommender(Recommender):
         for table in (self.user_embedding, self.item_embedding):
             nn.init.normal_(table.weight, std=0.1)
         self.register_buffer("edges", edges)
-        self._adjacency: tuple[Tensor, Tensor] | None = None
+        self._adjacency: tuple[Rows, Rows] | None = None
         self._propagated: tuple[Tensor, Tensor] | None = None
 
     def propagate(self) -> tuple[Float[Tensor, "U D"], Float[Tensor, "I D"]]:
@@ -104,15 +105,14 @@ class LightGCNRecommender(Recommender):
         users, items = self.user_embedding.weight, self.item_embedding.weight
         user_sum, item_sum = users, items
         for _ in range(self.config.num_layers):
-            users, items = torch.sparse.mm(to_users, items), torch.sparse.mm(to_items, users)
+            users, items = spread(items, to_users, to_items), spread(users, to_items, to_users)
             user_sum, item_sum = user_sum + users, item_sum + items
         scale = 1.0 / (self.config.num_layers + 1)
         return user_sum * scale, item_sum * scale
 
     def loss(self, batch: EdgeBatch) -> Float[Tensor, ""]:
         """Sampled softmax or BPR over a batch of training events, in nats."""
-        with torch.autocast(self.device.type, enabled=False):  # sparse products have no bfloat16 form
-            users, items = self.propagate()
+        users, items = self.propagate()
         if self.config.loss == "bpr":
             return self._bpr(batch, users, items)
         number = min(self.config.num_negatives, self.num_items)
@@ -162,17 +162,16 @@ class LightGCNRecommender(Recommender):
         self._adjacency = self._propagated = None  # moved to another device
         return super()._apply(fn, recurse)  # type: ignore[no-untyped-call, no-any-return]
 
-    def _normalised(self) -> tuple[Tensor, Tensor]:
+    def _normalised(self) -> tuple[Rows, Rows]:
         if self._adjacency is None:
             user, item = self.edges
             user_degree = torch.bincount(user, minlength=self.num_users).float()
             item_degree = torch.bincount(item, minlength=self.num_items).float()
             value = (user_degree[user] * item_degree[item]).rsqrt()
-            size = (self.num_users, self.num_items)
-            forward = torch.sparse_coo_tensor(
-                self.edges, value, size, check_invariants=False, is_coalesced=True
+            self._adjacency = (
+                _rows(user, item, value, self.num_users),
+                _rows(item, user, value, self.num_items),
             )
-            self._adjacency = (forward, forward.t().coalesce())
         return self._adjacency
 
     def meta(self) -> Mapping[str, Any]:
@@ -186,3 +185,9 @@ class LightGCNRecommender(Recommender):
         meta = folder.meta
         edges = torch.zeros(2, int(meta["num_edges"]), dtype=torch.long)
         return cls(config, int(meta["num_users"]), int(meta["num_items"]), edges)
+
+
+def _rows(row: Int[Tensor, " E"], column: Int[Tensor, " E"], value: Float[Tensor, " E"], number: int) -> Rows:
+    order = row.argsort(stable=True)
+    indptr = F.pad(torch.bincount(row, minlength=number).cumsum(0), (1, 0))
+    return Rows(indptr, column[order], value[order])

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.sparse import csr_matrix
 from torch import nn
 
 from g2rec.artifacts import Folder
@@ -14,6 +15,7 @@ from g2rec.errors import ConfigError
 from g2rec.graph import CoEngagementGraph
 from g2rec.recommenders._base import Recommender, read_config
 from g2rec.recommenders._history import HistoryBatch
+from g2rec.recommenders._sparse import SparseItemRows, normalized_coengagement
 from g2rec.recommenders._transformer import CausalTransformer, TransformerConfig
 from g2rec.shapes import Float, Int, Tensor
 
@@ -63,10 +65,8 @@ class SASRecConfig:
             raise ConfigError(f"hops={self.hops} needs a co-engagement graph, got none; use hops=0")
         if self.use_content and content is None:
             raise ConfigError("use_content needs item content, got none; switch it off")
-        edges, weights = np.zeros((2, 0)), np.zeros(0)
-        if self.hops and coengagement is not None:
-            edges, weights = _normalised(coengagement)
-        return SASRec(self, num_items, edges, weights, content if self.use_content else None)
+        graph = normalized_coengagement(coengagement) if self.hops and coengagement is not None else None
+        return SASRec(self, num_items, graph, content if self.use_content else None)
 
 
 class SASRec(Recommender):
@@ -85,19 +85,16 @@ class SASRec(Recommender):
     Args:
         config: The model.
         num_items: I.
-        edges: [2, E] of A.
-        weights: [E] of A.
+        graph: [I, I], A; needed if ``hops`` is not 0.
         content: [I, F], or None.
     """
 
     name = "sasrec"
     config: SASRecConfig
-    edges: Tensor
-    weights: Tensor
     content: Tensor | None
 
     def __init__(
-        self, config: SASRecConfig, num_items: int, edges: Array, weights: Array, content: Array | None
+        self, config: SASRecConfig, num_items: int, graph: csr_matrix | None, content: Array | None
     ) -> None:
         super().__init__()
         self.config, self.num_items = config, num_items
@@ -105,8 +102,7 @@ class SASRec(Recommender):
         self.item_embedding = nn.Embedding(num_items, dim)
         nn.init.normal_(self.item_embedding.weight, std=0.02)
         self.transformer = CausalTransformer(config.transformer, config.transformer.max_len)
-        self.register_buffer("edges", torch.from_numpy(np.asarray(edges, dtype=np.int64)))
-        self.register_buffer("weights", torch.from_numpy(np.asarray(weights, dtype=np.float32)))
+        self.graph = None if graph is None else SparseItemRows(graph)
         self.register_buffer("content", None)
         self.project: nn.Linear | None = None
         if content is not None:
@@ -119,19 +115,11 @@ class SASRec(Recommender):
         """Item embeddings as inputs and outputs take them."""
         if not self.training and self._kept is not None:
             return self._kept
-        with torch.autocast(self.device.type, enabled=False):  # sparse products have no bfloat16 form
-            table: Tensor = self.item_embedding.weight
-            if self.project is not None and self.content is not None:
-                table = table + self.project(self.content)
-            if self.config.hops:
-                size = (self.num_items, self.num_items)
-                graph = torch.sparse_coo_tensor(
-                    self.edges, self.weights, size, check_invariants=False, is_coalesced=True
-                )
-                spread = table
-                for _ in range(self.config.hops):
-                    spread = torch.sparse.mm(graph, spread)
-                    table = table + spread
+        table: Tensor = self.item_embedding.weight
+        if self.project is not None and self.content is not None:
+            table = table + self.project(self.content)
+        if self.graph is not None:
+            table = self.graph.smooth(table, self.config.hops)
         if not self.training:
             self._kept = table.detach()
         return table
@@ -192,20 +180,14 @@ class SASRec(Recommender):
     def meta(self) -> Mapping[str, Any]:
         """Sizes of the graph and of the content."""
         width = None if self.content is None else self.content.shape[1]
-        return {"num_edges": len(self.weights), "content_dim": width}
+        edges = None if self.graph is None else len(self.graph.values)
+        return {"num_edges": edges, "content_dim": width}
 
     @classmethod
     def from_folder(cls, folder: Folder) -> Self:
         """An instance of the saved shape."""
         config, meta = read_config(SASRecConfig, folder.manifest["config"]), folder.meta
-        num_items, num_edges = int(meta["num_items"]), int(meta["num_edges"])
-        width = meta["content_dim"]
+        num_items, num_edges, width = int(meta["num_items"]), meta["num_edges"], meta["content_dim"]
         content = None if width is None else np.zeros((num_items, int(width)))
-        return cls(config, num_items, np.zeros((2, num_edges)), np.zeros(num_edges), content)
-
-
-def _normalised(graph: CoEngagementGraph) -> tuple[Array, Array]:
-    """[2, E] pairs and [E] values of D^-1/2 C D^-1/2."""
-    source, target, weight = graph.edge_list()
-    strength = graph.strength()
-    return np.stack([source, target]), weight / np.sqrt(strength[source] * strength[target])
+        graph = None if num_edges is None else SparseItemRows.empty(num_items, int(num_edges))
+        return cls(config, num_items, graph, content)

@@ -45,7 +45,7 @@ def test_smoothing_is_the_normalised_graph() -> None:
     strength = np.maximum(dense.sum(1), 1e-12)
     A = dense / np.sqrt(strength)[:, None] / np.sqrt(strength)
     x = np.random.default_rng(1).normal(size=(ITEMS, 3)).astype(np.float32)
-    smoothed = Neighbors.of(made).smooth(torch.from_numpy(x), 2).numpy()
+    smoothed = Neighbors.of(made).rows.smooth(torch.from_numpy(x), 2).numpy()
     np.testing.assert_allclose(smoothed, x + A @ x + A @ A @ x, rtol=1e-4, atol=1e-5)
     votes = Neighbors.of(made).votes(torch.tensor([[3, 7, -1]]), torch.tensor([[1.0, 0.5, 0.0]]))
     expected = dense[3] / strength[3] + 0.5 * dense[7] / strength[7]
