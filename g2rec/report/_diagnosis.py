@@ -10,6 +10,7 @@ from scipy.sparse import csr_matrix
 
 from g2rec.bundle import Bundle, Interest, ItemLabels, group_words, item_labels, item_terms
 from g2rec.prototypes import PrototypePurity, PrototypeStatistics, prototype_purity, prototype_statistics
+from g2rec.report._drift import Drift, measure_drift
 from g2rec.tokenizers import category_agreement, code_usage, collision_rate, prefix_similarity
 
 
@@ -34,6 +35,18 @@ class Diagnosis:
     def statistics(self) -> PrototypeStatistics:
         """Size, popularity and softness of the prototypes."""
         return prototype_statistics(self.bundle.prototypes, self.popularity)
+
+    @cached_property
+    def shares(self) -> NDArray[np.float64]:
+        """[C] share of the training events on the items of each prototype."""
+        events = self.statistics.size * self.statistics.popularity
+        found: NDArray[np.float64] = events / max(1.0, float(events.sum()))
+        return found
+
+    @cached_property
+    def drift(self) -> Drift | None:
+        """Shares of the prototypes over time, where events have times."""
+        return measure_drift(self.bundle.interactions, self.bundle.prototypes)
 
     @cached_property
     def purity(self) -> PrototypePurity | None:
@@ -91,6 +104,9 @@ class Diagnosis:
             at = interest.index
             row = {"index": at, "name": interest.name, "words": interest.words, "top_items": interest.titles}
             row |= {name: float(values[at]) for name, values in asdict(self.statistics).items()}
+            row["event_share"] = float(self.shares[at])
+            if self.drift is not None:
+                row["drift"] = float(self.drift.change[at])
             if purity is not None and self.labels is not None and purity.category[at] >= 0:
                 row |= {
                     "category": self.labels.names[purity.category[at]],

@@ -4,7 +4,7 @@ from html import escape
 
 import numpy as np
 
-from g2rec.report import _html, _plots
+from g2rec.report import _charts, _html
 from g2rec.report._diagnosis import Diagnosis
 from g2rec.report._payload import Payload
 from g2rec.tokenizers import collision_rate
@@ -12,30 +12,42 @@ from g2rec.tokenizers import collision_rate
 _LEVEL_HEADS = ("level", "codes used", "perplexity", "used before", "perplexity before")
 
 
-def identifiers_section(diagnosis: Diagnosis) -> str:
-    """Usage, collisions, reconstruction, agreement with categories and similarity, in tables and plots."""
+def usage_section(diagnosis: Diagnosis) -> str:
+    """Usage, collisions, reconstruction, agreement with categories and similarity, in tables and charts."""
     ids = diagnosis.bundle.semantic_ids
-    plots = [
-        _plots.plot_prototype_sizes(diagnosis.statistics.size),
-        _plots.plot_code_usage(np.asarray(ids.codes), ids.codebook_size),
-        _plots.plot_similarity(diagnosis.similarity),
+    codes = np.asarray(ids.codes)
+    figures = [
+        _html.chart(
+            _charts.codes(codes, ids.codebook_size),
+            "Items on each code, by level",
+            "Items on each code, the most used first.",
+        ),
+        _html.chart(
+            _charts.similarity(diagnosis.similarity),
+            "Similarity of items by the number of leading codes that they share",
+            "How alike two items are that share so many leading codes.",
+        ),
     ]
     if diagnosis.agreement:
-        plots.append(_plots.plot_agreement(diagnosis.agreement))
+        figures.append(
+            _html.chart(
+                _charts.agreement(diagnosis.agreement),
+                "Mutual information of prefixes with categories, by depth",
+                "How well leading codes tell the category.",
+            )
+        )
     parts = [
-        _html.table(
-            ("level", "codes used", "perplexity", "used before", "perplexity before"), _levels(diagnosis)
-        ),
+        _html.table(_LEVEL_HEADS, _levels(diagnosis)),
         f"<p>{_collisions(diagnosis)}</p>",
+        f'<div class="trio">{"".join(figures)}</div>',
         _prefixes(diagnosis),
-        '<div class="pair">' + "".join(_html.figure(plot, "") for plot in plots) + "</div>",
     ]
     note = (
         f"Each item has {ids.num_levels} codes out of {ids.codebook_size} a level, and no two items share "
         "all. Perplexity is the number of codes that would carry the same entropy if all were used alike; "
         "before means before collisions were resolved."
     )
-    return _html.section("Semantic IDs", "\n".join(parts), note)
+    return _html.section("Code usage", "\n".join(parts), note)
 
 
 def tree_section(diagnosis: Diagnosis, payload: Payload) -> str:
@@ -50,7 +62,7 @@ def tree_section(diagnosis: Diagnosis, payload: Payload) -> str:
         f"of those items, their most frequent {gist}, and the two most used items. Open a code to see the "
         "next level."
     )
-    return _html.section("Prefix tree", '<div id="tree" class="tree"></div>', note)
+    return _html.section("Semantic IDs", '<div id="tree" class="tree"></div>', note)
 
 
 def _levels(diagnosis: Diagnosis) -> list[list[str]]:

@@ -1,6 +1,5 @@
 """What the scripts of a page need: the items with place, prototype, category and codes, as embedded JSON."""
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2rec.report._diagnosis import Diagnosis
+from g2rec.report._html import as_json
 from g2rec.report._layout import lay_out, palettes
 
 _MOST_ITEMS = 15_000
-"""Items on the map and in the tree, the most used ones: a page should stay below 3 MB."""
+"""Items on the map and in the tree, the most used ones: a page should stay below 4 MB."""
 _TITLE_LENGTH = 80
 _GRID = 4095
 
@@ -72,8 +72,7 @@ def make_payload(diagnosis: Diagnosis, seed: int = 0) -> Payload:
     if diagnosis.labels is not None:
         data["category"] = diagnosis.labels.index[kept].tolist()
         data["categories"] = diagnosis.labels.names
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    return Payload(text.replace("<", "\\u003c"), (light, dark), len(kept), seconds)
+    return Payload(as_json(data), (light, dark), len(kept), seconds)
 
 
 def _short(title: str) -> str:

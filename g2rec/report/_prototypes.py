@@ -1,11 +1,14 @@
-"""The section on prototypes: what each is about, and where its items lie."""
+"""The sections on prototypes: the map of items, what each prototype is about, and how it drifts."""
 
 from html import escape
 from string import Template
 
+import numpy as np
+
 from g2rec.bundle import Interest
-from g2rec.report import _html
+from g2rec.report import _charts, _html
 from g2rec.report._diagnosis import Diagnosis
+from g2rec.report._drift import Drift
 from g2rec.report._layout import ANCHORS
 from g2rec.report._payload import Payload
 
@@ -17,43 +20,64 @@ _METHODS = {
 }
 
 _MAP = Template(
-    """<h3 id="map">Map of items</h3>
-<div class="tools">
+    """<div class="tools">
 <input id="find" type="search" placeholder="Find titles" aria-label="Find items by title">
 <span id="found" class="soft" role="status"></span>
 <button id="nearer" type="button" aria-label="Zoom in">+</button>
 <button id="farther" type="button" aria-label="Zoom out">−</button>
 <button id="whole" type="button">Show all</button>
 </div>
-<figure class="map">
-<div class="plane">
-<canvas role="img" aria-label="Items in two dimensions, coloured by prototype"></canvas>
-<div class="ring" hidden></div><div class="tip" hidden></div>
-</div>
+<div id="hits" class="chips" role="group" aria-label="Items found"></div>
+<figure>
+<div id="plane" class="plane" tabindex="0" role="group"
+ aria-label="Map of the items; arrow keys move it, plus and minus zoom"></div>
+<p id="picked" class="picked" role="status"></p>
 <figcaption>$caption</figcaption>
 </figure>
 <div id="chips" class="chips" role="group" aria-label="Prototypes on the map"></div>
-<noscript><p>The map and the prefix tree need JavaScript; nothing is fetched.</p></noscript>"""
+<noscript><p>The charts, the map and the tree need JavaScript; nothing is fetched.</p></noscript>"""
 )
 
 
-def prototypes_section(diagnosis: Diagnosis, payload: Payload) -> str:
-    """Cards of the twenty largest prototypes, then the map of items."""
-    prototypes = diagnosis.bundle.prototypes
-    cards = "".join(_card(interest, diagnosis, payload) for interest in diagnosis.interests[:SHOWN])
+def map_section(diagnosis: Diagnosis, payload: Payload) -> str:
+    """The place where the script draws the map."""
+    everything = diagnosis.bundle.interactions.num_items
+    which = (
+        f"All {everything:,} items"
+        if payload.num_items == everything
+        else f"The {payload.num_items:,} most used of {everything:,} items"
+    )
+    placed = ""
+    if payload.num_items > ANCHORS:
+        placed = f" (the most used {ANCHORS:,}; the others beside their nearest of those)"
+    caption = (
+        f"{which}, laid out by t-SNE of their graph embeddings{placed} in {payload.seconds:.0f} s and "
+        "coloured by strongest prototype. Near items are alike; distances between far groups mean little."
+    )
+    note = "Point at an item for its title, or find it by title; pick a prototype to see it alone."
+    return _html.section("Interest map", _MAP.substitute(caption=escape(caption)), note)
+
+
+def prototypes_section(diagnosis: Diagnosis) -> str:
+    """Sizes and drift of the prototypes, cards of the twenty largest, a table of all."""
+    prototypes, drift = diagnosis.bundle.prototypes, diagnosis.drift
     method = _METHODS[prototypes.method]
     shown = min(SHOWN, prototypes.num_prototypes)
     note = (
-        f"{prototypes.num_prototypes} prototypes, found by {method}; the {shown} largest are shown. "
+        f"{prototypes.num_prototypes} prototypes, found by {method}; the {shown} largest have a card. "
         "A heading holds the words that set a prototype's items apart from all others (log-odds over titles "
         "and categories), the list its items of most weight and use. Softness is the entropy of the "
         f"memberships: 0 is hard, 1 is even; over all items it is {prototypes.softness():.2f}."
     )
-    return _html.section(
-        "Interest prototypes",
-        f'<p>{escape(_purity(diagnosis))}</p>\n<div class="cards">{cards}</div>\n{_map(diagnosis, payload)}',
-        note,
-    )
+    cards = "".join(_card(interest, diagnosis) for interest in diagnosis.interests[:SHOWN])
+    body = [
+        f"<p>{escape(_purity(diagnosis))}</p>",
+        _sizes(diagnosis),
+        _drift(diagnosis, drift) if drift is not None else "",
+        f'<h3>The {shown} largest</h3><div class="cards">{cards}</div>',
+        f"<details><summary>All {prototypes.num_prototypes} as a table</summary>{_all(diagnosis)}</details>",
+    ]
+    return _html.section("Interest prototypes", "\n".join(body), note)
 
 
 def _purity(diagnosis: Diagnosis) -> str:
@@ -70,12 +94,51 @@ def _purity(diagnosis: Diagnosis) -> str:
     )
 
 
-def _card(interest: Interest, diagnosis: Diagnosis, payload: Payload) -> str:
+def _sizes(diagnosis: Diagnosis) -> str:
+    rows = [
+        {
+            "prototype": interest.index,
+            "about": interest.name,
+            "items": round(interest.mass, 2),
+            "share": round(float(diagnosis.shares[interest.index]), 5),
+            "events": round(float(diagnosis.statistics.popularity[interest.index]), 2),
+            "softness": round(float(diagnosis.statistics.softness[interest.index]), 3),
+        }
+        for interest in diagnosis.interests
+    ]
+    size = _html.chart(
+        _charts.sizes(rows, "items", "items"),
+        "Size of each prototype, the largest first",
+        "Size: items of each prototype (sum of memberships).",
+    )
+    popularity = _html.chart(
+        _charts.sizes(rows, "share", "share of events"),
+        "Popularity of each prototype, in the order of size",
+        "Popularity: share of the training events on its items, in the same order.",
+    )
+    return f'<div class="pair">{size}{popularity}</div>'
+
+
+def _drift(diagnosis: Diagnosis, drift: Drift) -> str:
+    shown = [(interest.index, interest.name) for interest in diagnosis.interests[:SHOWN]]
+    names = {interest.index: interest.name for interest in diagnosis.interests}
+    most, least = int(drift.change.argmax()), int(drift.change.argmin())
+    words = (
+        f"Share of the training events on each prototype's items, in {len(drift.shares)} buckets of time "
+        f"with {drift.events:,} events or more each. From the earlier to the later half, prototype {most} "
+        f"({names[most]}) gained most, {100 * drift.change[most]:+.1f} points, and prototype {least} "
+        f"({names[least]}) lost most, {100 * drift.change[least]:+.1f}."
+    )
+    figure = _html.chart(_charts.drift(drift, shown), f"Drift of the prototypes. {words}", "")
+    return f'<h3>Drift over time</h3><p class="soft">{escape(words)}</p>{figure}'
+
+
+def _card(interest: Interest, diagnosis: Diagnosis) -> str:
     at, statistics = interest.index, diagnosis.statistics
-    light, dark = (colours[at] for colours in payload.colours)
     facts = (
         f"{interest.mass:,.0f} items ({interest.mass / max(1, diagnosis.bundle.prototypes.num_items):.1%}), "
-        f"{statistics.popularity[at]:,.0f} events an item, softness {statistics.softness[at]:.2f}"
+        f"{diagnosis.shares[at]:.1%} of the events, {statistics.popularity[at]:,.0f} an item, "
+        f"softness {statistics.softness[at]:.2f}"
     )
     purest = ""
     if diagnosis.purity is not None and diagnosis.labels is not None and diagnosis.purity.category[at] >= 0:
@@ -87,26 +150,22 @@ def _card(interest: Interest, diagnosis: Diagnosis, payload: Payload) -> str:
     items = "".join(f"<li><span>{escape(title)}</span></li>" for title in interest.titles)
     heading = escape(", ".join(interest.words) if len(interest.words) > 1 else interest.name)
     return (
-        f'<div class="card"><h3><a class="dot" href="#map" data-show="{at}" '
-        f'style="--light:{light};--dark:{dark}" aria-label="Show prototype {at} on the map"></a>'
-        f"<span>{heading}</span></h3>"
-        f'<p class="soft">Prototype {at}: {facts}</p>{purest}<ul>{items}</ul></div>'
+        f'<div class="card"><h4><i class="dot" style="--dot:var(--p{at})"></i><span>{heading}</span></h4>'
+        f'<p class="soft">Prototype {at}: {facts}</p>{purest}<ul>{items}</ul>'
+        f'<a href="#interest-map" data-show="{at}" aria-label="Show prototype {at} on the map">'
+        "Show on the map</a></div>"
     )
 
 
-def _map(diagnosis: Diagnosis, payload: Payload) -> str:
-    everything = diagnosis.bundle.interactions.num_items
-    which = (
-        f"All {everything:,} items"
-        if payload.num_items == everything
-        else f"The {payload.num_items:,} most used of {everything:,} items"
-    )
-    placed = ""
-    if payload.num_items > ANCHORS:
-        placed = f" (the most used {ANCHORS:,}; the others beside their nearest of those)"
-    caption = (
-        f"{which}, laid out by t-SNE of their graph embeddings{placed} in {payload.seconds:.0f} s and "
-        "coloured by strongest prototype. Near items are alike; distances between far groups mean little. "
-        "Point at an item for its title; pick a prototype to see it alone."
-    )
-    return _MAP.substitute(caption=escape(caption))
+def _all(diagnosis: Diagnosis) -> str:
+    drift, statistics = diagnosis.drift, diagnosis.statistics
+    heads = ["prototype", "about", "items", "share of events", "events an item", "softness"]
+    heads += ["drift, points"] if drift is not None else []
+    change = np.zeros(diagnosis.bundle.prototypes.num_prototypes) if drift is None else drift.change
+    rows = []
+    for interest in diagnosis.interests:
+        at = interest.index
+        row = [str(at), interest.name, f"{interest.mass:,.1f}", f"{diagnosis.shares[at]:.1%}"]
+        row += [f"{statistics.popularity[at]:,.1f}", f"{statistics.softness[at]:.2f}"]
+        rows.append(row + ([f"{100 * change[at]:+.1f}"] if drift is not None else []))
+    return _html.table(heads, rows)

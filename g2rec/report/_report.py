@@ -2,10 +2,7 @@
 
 import html
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from importlib import resources
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import numpy as np
@@ -14,15 +11,19 @@ from g2rec import __version__
 from g2rec.artifacts import read_json, replace_path, write_json
 from g2rec.bundle import Bundle
 from g2rec.errors import ArtifactError
-from g2rec.report import _html, _plots
+from g2rec.report import _html
+from g2rec.report._curves import training_section
+from g2rec.report._data import data_section
 from g2rec.report._diagnosis import Diagnosis
-from g2rec.report._identifiers import identifiers_section, tree_section
+from g2rec.report._identifiers import tree_section, usage_section
 from g2rec.report._interests_table import table_of
+from g2rec.report._leaderboard import leaderboard_section, slices_section
+from g2rec.report._page import write_page
 from g2rec.report._payload import Payload, make_payload
-from g2rec.report._prototypes import prototypes_section
-from g2rec.training.stages import StageRecord, read_record
+from g2rec.report._prototypes import map_section, prototypes_section
+from g2rec.report._settings import run_section
 
-_OURS = "G2Rec"
+OURS = "G2Rec"
 _USERS_SHOWN = 3
 
 
@@ -63,54 +64,39 @@ def _write(path: Path, text: str) -> Path:
 
 
 def _page(metrics: Mapping[str, Any], bundle: Bundle, sections: Sequence[str], payload: Payload) -> str:
-    files = resources.files("g2rec.report")
-    template = Template(files.joinpath("page.html").read_text(encoding="utf-8"))
     log = bundle.interactions
-    recipe = str(metrics.get("recipe", "a run"))
-    protocol = f"{metrics.get('split', log.split)} split, ties {metrics.get('ties', 'as in the recipe')}"
+    protocol = f"{metrics.get('split', log.split)} split, ties {metrics.get('ties') or 'as in the recipe'}"
     subtitle = [
-        f"{log.num_users:,} users, {log.num_items:,} items, {len(log.item_index):,} events",
+        f"{log.num_users:,} users, {log.num_items:,} items, {log.num_events:,} events",
         protocol.replace("_", "-"),
         str(metrics.get("hardware", "")),
         str(metrics.get("date", "")),
     ]
-    return template.substitute(
-        title=html.escape(f"g2rec on {recipe}"),
-        subtitle=html.escape(" · ".join(part for part in subtitle if part)),
+    return write_page(
+        title=f"g2rec on {metrics.get('recipe', 'a run')}",
+        subtitle=" · ".join(part for part in subtitle if part),
         summary=_summary(metrics["models"], metrics.get("paired")),
-        sections="\n".join(sections),
+        sections=sections,
         footer=f"Written by g2rec {__version__}. All figures are in metrics.json and diagnostics.json beside "
         "this page.",
-        items=payload.json,
-        script=files.joinpath("page.js").read_text(encoding="utf-8"),
+        payload=payload,
     )
 
 
 def _sections(run: Path, metrics: Mapping[str, Any], diagnosis: Diagnosis, payload: Payload) -> list[str]:
-    models = metrics["models"]
     sections = [
-        _html.section(
-            "Models",
-            _html.models_table(models, _OURS)
-            + _html.figure(
-                _plots.plot_models(models, _OURS),
-                "Mean over users and 95% bootstrap interval. Dots: every item can be recommended. Rings: the "
-                "items in the user's history cannot (masked).",
-            ),
-            _protocol_note(metrics),
-        )
+        run_section(run, metrics),
+        data_section(diagnosis.bundle.interactions),
+        map_section(diagnosis, payload),
+        prototypes_section(diagnosis),
+        tree_section(diagnosis, payload),
+        usage_section(diagnosis),
+        training_section(run),
+        leaderboard_section(metrics, OURS),
+        slices_section(metrics),
+        _users(diagnosis.bundle),
     ]
-    stages = _stages(run)
-    if stages:
-        sections.append(_html.section("Stages", _html.stage_table(stages), ""))
-    curves = _plots.plot_curves(_logs(run))
-    if curves is not None:
-        sections.append(_html.section("Training", _html.figure(curves, ""), "From the CSV logs of this run."))
-    sections.append(prototypes_section(diagnosis, payload))
-    sections.append(identifiers_section(diagnosis))
-    sections.append(tree_section(diagnosis, payload))
-    sections.append(_users(diagnosis.bundle))
-    return sections
+    return [section for section in sections if section]
 
 
 def _users(bundle: Bundle) -> str:
@@ -147,48 +133,23 @@ def _users(bundle: Bundle) -> str:
 
 
 def _summary(models: Mapping[str, Mapping[str, Any]], paired: Mapping[str, Any] | None) -> str:
-    def recall(name: str) -> Mapping[str, float]:
-        found: Mapping[str, float] = models[name]["unmasked"]["recall@10"]
+    def score(name: str) -> Mapping[str, float]:
+        found: Mapping[str, float] = models[name]["masked"]["ndcg@10"]
         return found
 
     def words(name: str) -> str:
-        found = recall(name)
+        found = score(name)
         return f"{html.escape(name)} {found['mean']:.4f} [{found['low']:.4f}, {found['high']:.4f}]"
 
-    others = sorted((name for name in models if name != _OURS), key=lambda name: -recall(name)["mean"])
-    if _OURS not in models or not others:
-        return "Recall@10 over the full catalogue: " + "; ".join(words(name) for name in models) + "."
-    summary = f"Recall@10 over the full catalogue: {words(_OURS)}; the best baseline, {words(others[0])}."
+    others = sorted((name for name in models if name != OURS), key=lambda name: -score(name)["mean"])
+    if OURS not in models or not others:
+        return "Masked NDCG@10 over the full catalogue: " + "; ".join(words(name) for name in models) + "."
+    summary = f"Masked NDCG@10 over the full catalogue: {words(OURS)}; the best baseline, {words(others[0])}."
     if paired:
         gap, chance = paired["difference"], paired["p_value"]
+        metric = html.escape(paired["metric"].replace("ndcg", "NDCG"))
         summary += (
-            f" User by user, {_OURS} differs from {html.escape(paired['baseline'])} by {gap['mean']:+.4f} "
-            f"[{gap['low']:+.4f}, {gap['high']:+.4f}] in {html.escape(paired['metric'])} (p = {chance:.3f})."
+            f" User by user, {OURS} differs from {html.escape(paired['baseline'])} by {gap['mean']:+.4f} "
+            f"[{gap['low']:+.4f}, {gap['high']:+.4f}] in {metric} (p = {chance:.3f})."
         )
     return summary
-
-
-def _protocol_note(metrics: Mapping[str, Any]) -> str:
-    note = "The full catalogue is ranked for every user, in float32; ties get their expected score."
-    if metrics.get("num_users") is not None:
-        note += f" {metrics['num_users']:,} users are evaluated"
-        left_out = metrics.get("left_out_when_masked")
-        note += f"; masked leaves out {left_out:,} whose target is in their history." if left_out else "."
-    return note
-
-
-def _stages(run: Path) -> list[StageRecord]:
-    files = sorted(run.rglob("stage.json"), key=lambda file: (file.stat().st_mtime, str(file)))
-    records = [(file.parent.relative_to(run), read_record(file.parent)) for file in files]
-    return [replace(record, name=" ".join(path.parts)) for path, record in records if record is not None]
-
-
-def _logs(run: Path) -> dict[str, list[Path]]:
-    """The CSV logs of each fit, a log for each session, oldest first."""
-    logs: dict[str, list[Path]] = {}
-    for file in sorted(
-        run.rglob("logs/csv/*/metrics.csv"), key=lambda file: (file.stat().st_mtime, str(file))
-    ):
-        stage = file.parents[3].relative_to(run)
-        logs.setdefault(" ".join(stage.parts) or run.name, []).append(file)
-    return logs

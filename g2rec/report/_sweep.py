@@ -2,15 +2,33 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator, StrMethodFormatter
 
 from g2rec.prototypes import SweepRow
-from g2rec.report._plots import _INK, _PALETTE, _STYLE
 
 _DARK = "#222222"
+_PALETTE = ("#4e79a7", "#f28e2b", "#59a14f", "#e15759", "#b07aa1", "#76b7b2", "#edc948", "#9c755f")
+_STYLE: dict[Any, Any] = {
+    "axes.edgecolor": _DARK,
+    "axes.labelcolor": _DARK,
+    "axes.linewidth": 0.6,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlecolor": _DARK,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 10,
+    "font.size": 9,
+    "legend.frameon": False,
+    "legend.labelcolor": _DARK,
+    "text.color": _DARK,
+    "text.parse_math": False,
+    "xtick.color": _DARK,
+    "ytick.color": _DARK,
+}
 _PANELS = (
     ("modularity_one", "Modularity at gamma 1", "hardened, whole graph"),
     ("stability", "Stability", "AMI between seeds"),
@@ -26,10 +44,9 @@ def plot_sweep(rows: Sequence[SweepRow], chosen: SweepRow, path: Path) -> None:
         chosen: One of them.
         path: The image to write; the ending (.png, .svg, .pdf) says which kind.
     """
-    style = {name: _DARK if value == _INK else value for name, value in _STYLE.items()}
     gammas = sorted({row.gamma for row in rows})
     numbers = sorted({row.num_prototypes for row in rows})
-    with mpl.rc_context(style):
+    with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(10.5, 3.4), layout="constrained")
         for axes, (name, title, unit) in zip(figure.subplots(1, len(_PANELS)), _PANELS, strict=True):
             for at, gamma in enumerate(gammas):

@@ -13,130 +13,168 @@
   const count = (number) => number.toLocaleString("en");
 
   // Map ---------------------------------------------------------------------------------------------
-  const plane = document.querySelector(".plane");
-  const canvas = plane.querySelector("canvas");
-  const ring = plane.querySelector(".ring");
-  const tip = plane.querySelector(".tip");
+  const plane = document.getElementById("plane");
   const chips = document.getElementById("chips");
   const find = document.getElementById("find");
   const found = document.getElementById("found");
-  const view = { x: 0, y: 0, zoom: 1 };
-  let shown = -1; // the prototype picked out, or -1 for all
-  let matches = null; // items whose title matches the search, or null
+  const hits = document.getElementById("hits");
+  const picked = document.getElementById("picked");
+  const margin = 0.03 * data.grid;
+  const whole = [-margin, data.grid + margin];
+  const HITS = 8; // titles listed under the search
+  const MOST = 12; // times that the map can be enlarged
 
-  const across = (value) => ((value / data.grid - view.x) * view.zoom * 0.96 + 0.02) * plane.clientWidth;
-  const down = (value) => ((value / data.grid - view.y) * view.zoom * 0.96 + 0.02) * plane.clientHeight;
-  const left = new Float32Array(size), top = new Float32Array(size); // where each item was drawn, pixels
-  const lit = (item) => (shown < 0 || data.owner[item] === shown) && (!matches || matches.has(item));
+  // A word for each of the largest prototypes, none twice; a title where it has no word.
+  const said = new Set();
+  const labels = data.largest.slice(0, 24).map((owner) => {
+    const text = [...data.labels[owner], data.names[owner].split(" · ")[0]].find((word) => !said.has(word)) || "";
+    said.add(text);
+    return { owner, text: text.length > 20 ? `${text.slice(0, 19)}…` : text, x: data.centres[owner][0], y: data.centres[owner][1] };
+  });
+  const items = data.titles.map((title, item) => ({
+    item, x: data.x[item], y: data.y[item], owner: data.owner[item], lower: title.toLowerCase(),
+  }));
 
-  function draw() {
-    const scale = devicePixelRatio || 1;
-    const width = plane.clientWidth, height = plane.clientHeight;
-    canvas.width = width * scale;
-    canvas.height = height * scale;
-    const pen = canvas.getContext("2d");
-    pen.scale(scale, scale);
-    const colours = night.matches ? data.dark : data.light;
-    const style = getComputedStyle(document.body);
-    const radius = Math.min(4.5, Math.max(1.5, (size > 4000 ? 1.9 : 3) * Math.sqrt(width / 1000) * view.zoom ** 0.4));
-    const kx = (view.zoom * 0.96 * width) / data.grid, ky = (view.zoom * 0.96 * height) / data.grid;
-    const zeroX = across(0), zeroY = down(0);
-    for (let item = 0; item < size; item++) {
-      left[item] = zeroX + kx * data.x[item];
-      top[item] = zeroY + ky * data.y[item];
-    }
-    const all = shown < 0 && !matches;
-    for (const pass of all ? [true] : [false, true]) { // the others first, so that they lie beneath
-      pen.globalAlpha = all ? 0.8 : pass ? 0.95 : 0.14;
-      for (let item = size - 1; item >= 0; item--) {
-        if (!all && lit(item) !== pass) continue;
-        pen.fillStyle = colours[data.owner[item]];
-        pen.beginPath();
-        pen.arc(left[item], top[item], !all && pass ? radius + 0.6 : radius, 0, 7);
-        pen.fill();
-      }
-    }
-    pen.globalAlpha = 1;
-    label(pen, width, height, style);
-  }
-
-  // Names of the largest prototypes at their middles, as many as fit.
-  function label(pen, width, height, style) {
-    pen.font = `600 ${width < 600 ? 10.5 : 12}px ${style.fontFamily}`;
-    pen.textAlign = "center";
-    pen.textBaseline = "middle";
-    pen.lineJoin = "round";
-    pen.lineWidth = 3.5;
-    pen.strokeStyle = style.backgroundColor;
-    pen.fillStyle = style.color;
-    const taken = [], said = new Set();
-    for (const prototype of shown < 0 ? data.largest.slice(0, 24) : [shown]) {
-      const [cx, cy] = data.centres[prototype];
-      const text = data.labels[prototype].find((word) => !said.has(word));
-      if (!text) continue;
-      const half = pen.measureText(text).width / 2 + 3;
-      let x = across(cx);
-      const y = down(cy);
-      if (x < 0 || x > width || y < 8 || y > height - 8) continue;
-      x = Math.min(Math.max(x, half), width - half);
-      if (taken.some(([a, b, c]) => Math.abs(a - x) < half + c && Math.abs(b - y) < 16)) continue;
-      taken.push([x, y, half]);
-      said.add(text);
-      pen.strokeText(text, x, y);
-      pen.fillText(text, x, y);
-    }
-  }
-
-  function near(px, py) {
-    let best = -1, least = 14 * 14;
-    for (let item = 0; item < size; item++) {
-      if (!lit(item)) continue;
-      const away = (left[item] - px) ** 2 + (top[item] - py) ** 2;
-      if (away < least) [best, least] = [item, away];
-    }
-    return best;
-  }
-
-  function point(event) {
-    const box = canvas.getBoundingClientRect();
-    const item = near(event.clientX - box.left, event.clientY - box.top);
-    ring.hidden = tip.hidden = item < 0;
-    if (item < 0) return;
-    const x = left[item], y = top[item];
-    ring.style.transform = `translate(${x}px, ${y}px)`;
+  function describe(item) {
     const owner = data.owner[item];
-    const lines = [`${data.share[item]}% ${data.names[owner]} (prototype ${owner})`];
-    if (data.category && data.category[item] >= 0) lines.push(`category ${data.categories[data.category[item]]}`);
-    lines.push(`${count(data.events[item])} events, ID ${code(item)}`);
-    tip.replaceChildren(make("b", "", data.titles[item]), ...lines.map((line) => make("span", "", line)));
-    const room = plane.clientWidth - tip.offsetWidth;
-    tip.style.left = `${Math.max(0, Math.min(room, x - tip.offsetWidth / 2))}px`;
-    tip.style.top = y > tip.offsetHeight + 14 ? `${y - tip.offsetHeight - 10}px` : `${y + 12}px`;
+    const facts = [`${data.share[item]}% ${data.names[owner]} (prototype ${owner})`];
+    if (data.category && data.category[item] >= 0) facts.push(`category ${data.categories[data.category[item]]}`);
+    return [data.titles[item], ...facts, `${count(data.events[item])} events, ID ${code(item)}`];
   }
 
-  function show(prototype) {
-    shown = prototype;
-    for (const chip of chips.children) chip.setAttribute("aria-pressed", String(+chip.dataset.show === shown));
-    ring.hidden = tip.hidden = true;
-    draw();
+  function look() {
+    const style = getComputedStyle(document.body);
+    return { ink: style.color, paper: style.backgroundColor, colours: night.matches ? data.dark : data.light };
   }
 
-  function zoom(factor, px = 0.5, py = 0.5) {
-    const next = Math.min(12, Math.max(1, view.zoom * factor));
-    view.x += px / view.zoom - px / next;
-    view.y += py / view.zoom - py / next;
-    view.zoom = next;
-    settle();
+  // In Vega itself, since Vega-Lite has neither labels that keep out of each other's way nor limits to a drag.
+  function atlas() {
+    const { ink, paper, colours } = look();
+    const place = { x: { scale: "x", field: "x" }, y: { scale: "y", field: "y" } };
+    const dots = (name, opacity) => ({
+      type: "symbol", from: { data: name }, clip: true, interactive: name === "lit", aria: false,
+      encode: {
+        enter: { fill: { scale: "colour", field: "owner" }, tooltip: { signal: "datum" }, stroke: { value: "#000" }, strokeOpacity: { value: 0 }, strokeWidth: { value: 7 } },
+        update: { ...place, fill: { scale: "colour", field: "owner" }, size: { signal: "size" }, fillOpacity: { value: opacity } },
+      },
+    });
+    const dragged = (axis, at, span, sign) => ({
+      name: `${axis}range`, value: whole,
+      on: [{ events: { signal: "delta" }, update: `clampRange([from.${axis}[0] ${sign} span(from.${axis}) * delta[${at}] / ${span}, from.${axis}[1] ${sign} span(from.${axis}) * delta[${at}] / ${span}], ${whole})` }],
+    });
+    const words = { align: { value: "center" }, baseline: { value: "middle" }, font: { signal: "font" }, fontWeight: { value: 600 }, fontSize: { signal: "width < 600 ? 10.5 : 12" } };
+    const written = { x: { field: "x" }, y: { field: "y" }, text: { field: "text" }, opacity: { field: "opacity" } };
+    return {
+      description: "Items in two dimensions, coloured by prototype",
+      autosize: "none", padding: 0,
+      signals: [
+        { name: "width", init: "containerSize()[0]", on: [{ events: "window:resize", update: "containerSize()[0]" }] },
+        { name: "height", init: "containerSize()[1]", on: [{ events: "window:resize", update: "containerSize()[1]" }] },
+        { name: "ink", value: ink }, { name: "paper", value: paper }, { name: "colours", value: colours },
+        { name: "font", value: getComputedStyle(document.body).fontFamily },
+        { name: "shown", value: -1 }, // the prototype picked out, or -1 for all
+        { name: "wanted", value: "" }, // what titles must contain
+        { name: "picked", value: -1 }, // the item picked out
+        { name: "from", value: null, on: [{ events: "pointerdown", update: "{x: xrange, y: yrange, at: xy()}" }] },
+        { name: "delta", value: [0, 0], on: [{ events: "[pointerdown, window:pointerup] > window:pointermove", update: "from ? [from.at[0] - x(), from.at[1] - y()] : [0, 0]" }] },
+        dragged("x", 0, "width", "+"), dragged("y", 1, "height", "+"),
+        { name: "zoom", update: `${whole[1] - whole[0]} / span(xrange)` },
+        { name: "size", update: `min(80, ${size > 4000 ? 14 : 34} * width / 1000 * pow(zoom, 0.8) + 2)` },
+      ],
+      data: [
+        { name: "items", values: items },
+        { name: "lit", source: "items", transform: [{ type: "filter", expr: "(shown < 0 || datum.owner === shown) && (wanted === '' || indexof(datum.lower, wanted) >= 0)" }] },
+        { name: "dim", source: "items", transform: [{ type: "filter", expr: "(shown >= 0 && datum.owner !== shown) || (wanted !== '' && indexof(datum.lower, wanted) < 0)" }] },
+        { name: "ring", source: "items", transform: [{ type: "filter", expr: "datum.item === picked" }] },
+        { name: "names", values: labels, transform: [{ type: "filter", expr: "(shown < 0 || datum.owner === shown) && inrange(datum.x, xrange) && inrange(datum.y, yrange)" }] },
+      ],
+      scales: [
+        { name: "x", type: "linear", domain: { signal: "xrange" }, range: "width", zero: false },
+        { name: "y", type: "linear", domain: { signal: "yrange" }, range: { signal: "[0, height]" }, zero: false },
+        { name: "colour", type: "ordinal", domain: data.light.map((_, owner) => owner), range: { signal: "colours" } },
+      ],
+      marks: [
+        dots("dim", 0.14), dots("lit", 0.85),
+        { type: "symbol", from: { data: "ring" }, clip: true, interactive: false, encode: { update: { ...place, size: { value: 180 }, fill: { value: null }, stroke: { signal: "ink" }, strokeWidth: { value: 2.5 } } } },
+        { name: "middle", type: "symbol", from: { data: "names" }, interactive: false, aria: false, encode: { update: { ...place, opacity: { value: 0 } } } },
+        {
+          name: "halo", type: "text", from: { data: "middle" }, interactive: false, aria: false,
+          encode: { enter: words, update: { text: { field: "datum.text" }, stroke: { signal: "paper" }, strokeWidth: { value: 4 }, strokeJoin: { value: "round" }, fill: { signal: "paper" } } },
+          transform: [{ type: "label", size: { signal: "[width, height]" }, anchor: ["middle"], offset: [0], avoidBaseMark: false }],
+        },
+        { type: "text", from: { data: "halo" }, interactive: false, aria: false, encode: { enter: words, update: { ...written, fill: { signal: "ink" } } } },
+      ],
+    };
   }
 
-  let asked = 0; // at most one drawing a frame
-  function settle() {
-    const most = 1 - 1 / view.zoom;
-    view.x = Math.min(Math.max(view.x, 0), most);
-    view.y = Math.min(Math.max(view.y, 0), most);
-    plane.classList.toggle("zoomed", view.zoom > 1);
-    ring.hidden = tip.hidden = true;
-    asked = asked || requestAnimationFrame(() => { asked = 0; draw(); });
+  let view = null;
+  const set = (signals) => {
+    for (const [name, value] of Object.entries(signals)) view.signal(name, value);
+    plane.classList.toggle("zoomed", zoomed() > 1.001);
+    return view.runAsync();
+  };
+  const zoomed = () => {
+    const [low, high] = view.signal("xrange");
+    return (whole[1] - whole[0]) / (high - low);
+  };
+
+  // A window of the map around a point, kept inside the whole.
+  function aim(x, y, zoom) {
+    const span = (whole[1] - whole[0]) / Math.min(MOST, Math.max(1, zoom));
+    const around = (at) => {
+      const low = Math.min(Math.max(at - span / 2, whole[0]), whole[1] - span);
+      return [low, low + span];
+    };
+    return set({ xrange: around(x), yrange: around(y) });
+  }
+  const middle = () => ["xrange", "yrange"].map((name) => (view.signal(name)[0] + view.signal(name)[1]) / 2);
+  const enlarge = (factor) => {
+    const item = view.signal("picked");
+    return aim(...(item < 0 ? middle() : [data.x[item], data.y[item]]), zoomed() * factor);
+  };
+
+  function move(right, down) {
+    const [x, y] = middle();
+    const step = (0.2 * (whole[1] - whole[0])) / zoomed();
+    return aim(x + right * step, y + down * step, zoomed());
+  }
+
+  function pick(item) {
+    const [title, ...facts] = describe(item);
+    picked.replaceChildren(make("b", "", title), ` ${facts.join("; ")}`);
+    set({ picked: item });
+    if (zoomed() > 1) aim(data.x[item], data.y[item], zoomed());
+  }
+
+  async function show(prototype) {
+    for (const chip of chips.children) chip.setAttribute("aria-pressed", String(+chip.dataset.show === prototype));
+    await set({ shown: prototype });
+  }
+
+  async function search() {
+    const wanted = find.value.trim().toLowerCase();
+    await set({ wanted });
+    const matching = wanted ? view.data("lit").map((row) => row.item) : [];
+    found.textContent = wanted ? `${count(matching.length)} items` : "";
+    hits.replaceChildren(...matching.slice(0, HITS).map((item) => {
+      const hit = make("button", "chip", data.titles[item]);
+      hit.type = "button";
+      hit.addEventListener("click", () => pick(item));
+      return hit;
+    }));
+  }
+
+  function formatted(row, escaped) {
+    const [title, ...facts] = describe(row.item).map(escaped);
+    return `<b>${title}</b>${facts.map((fact) => `<span>${fact}</span>`).join("")}`;
+  }
+
+  async function drawMap() {
+    const tooltip = { ...charts.options.tooltip, id: "map-tip", formatTooltip: formatted };
+    view = (await vegaEmbed(plane, atlas(), { ...charts.options, renderer: "canvas", tooltip, config: { background: null } })).view;
+    view.addEventListener("click", (_, mark) => { if (mark && mark.datum && mark.datum.item !== undefined) pick(mark.datum.item); });
+    view.addSignalListener("xrange", () => plane.classList.toggle("zoomed", zoomed() > 1.001));
+    night.addEventListener("change", () => set(look()));
   }
 
   const held = new Set(data.owner);
@@ -144,8 +182,7 @@
     if (!held.has(prototype)) continue;
     const chip = make("button", "chip", data.names[prototype]);
     const dot = make("i", "dot");
-    dot.style.setProperty("--light", data.light[prototype]);
-    dot.style.setProperty("--dark", data.dark[prototype]);
+    dot.style.setProperty("--dot", `var(--p${prototype})`);
     chip.prepend(dot);
     chip.type = "button";
     chip.dataset.show = prototype;
@@ -156,46 +193,28 @@
     const pressed = event.target.closest("[data-show]");
     if (!pressed) return;
     const prototype = +pressed.dataset.show;
-    show(pressed.classList.contains("chip") && prototype === shown ? -1 : prototype);
+    show(pressed.classList.contains("chip") && prototype === view.signal("shown") ? -1 : prototype);
   });
-  let grip = null;
-  canvas.addEventListener("pointerdown", (event) => {
-    point(event);
-    if (view.zoom > 1) {
-      grip = { x: event.clientX, y: event.clientY, from: { ...view } };
-      canvas.setPointerCapture(event.pointerId);
-    }
+  plane.addEventListener("dblclick", () => enlarge(2));
+  plane.addEventListener("keydown", (event) => {
+    const action = {
+      "+": () => enlarge(1.6), "=": () => enlarge(1.6), "-": () => enlarge(1 / 1.6),
+      ArrowLeft: () => move(-1, 0), ArrowRight: () => move(1, 0), ArrowUp: () => move(0, -1), ArrowDown: () => move(0, 1),
+    }[event.key];
+    if (!action || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    action();
   });
-  canvas.addEventListener("pointermove", (event) => {
-    if (!grip) return point(event);
-    view.x = grip.from.x - (event.clientX - grip.x) / plane.clientWidth / 0.96 / view.zoom;
-    view.y = grip.from.y - (event.clientY - grip.y) / plane.clientHeight / 0.96 / view.zoom;
-    settle();
+  document.getElementById("nearer").addEventListener("click", () => enlarge(1.6));
+  document.getElementById("farther").addEventListener("click", () => enlarge(1 / 1.6));
+  document.getElementById("whole").addEventListener("click", async () => {
+    find.value = "";
+    picked.textContent = "";
+    await set({ xrange: whole, yrange: whole, picked: -1 });
+    await show(-1);
+    await search();
   });
-  for (const name of ["pointerup", "pointercancel"]) canvas.addEventListener(name, () => { grip = null; });
-  plane.addEventListener("pointerleave", () => { ring.hidden = tip.hidden = true; });
-  canvas.addEventListener("dblclick", (event) => {
-    const box = canvas.getBoundingClientRect();
-    zoom(2, (event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
-  });
-  document.getElementById("nearer").addEventListener("click", () => zoom(1.6));
-  document.getElementById("farther").addEventListener("click", () => zoom(1 / 1.6));
-  document.getElementById("whole").addEventListener("click", () => {
-    find.value = found.textContent = "";
-    matches = null;
-    Object.assign(view, { x: 0, y: 0, zoom: 1 });
-    show(-1);
-  });
-  const lower = data.titles.map((title) => title.toLowerCase());
-  find.addEventListener("input", () => {
-    const wanted = find.value.trim().toLowerCase();
-    matches = wanted ? new Set(lower.flatMap((title, item) => (title.includes(wanted) ? [item] : []))) : null;
-    found.textContent = matches ? `${count(matches.size)} items` : "";
-    ring.hidden = tip.hidden = true;
-    draw();
-  });
-  night.addEventListener("change", draw);
-  new ResizeObserver(draw).observe(plane);
+  find.addEventListener("input", search);
 
   // Tree --------------------------------------------------------------------------------------------
   const LEAF = 50; // items listed at once
@@ -279,4 +298,5 @@
 
   const everything = Array.from({ length: size }, (_, item) => item);
   listed(document.getElementById("tree"), branches(everything, 0), OPEN, ([first, items]) => branch([first], items, 1));
+  drawMap().then(charts.drawAll);
 })();

@@ -1,7 +1,5 @@
 """The page in a real browser: mouse, keyboard, phone, dark mode, contrast."""
 
-import os
-import shutil
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -13,63 +11,16 @@ pytest.importorskip("fastapi", reason="the serve extra is not installed")
 pytest.importorskip("uvicorn", reason="the serve extra is not installed")
 pytest.importorskip("playwright", reason="the test extra is not installed")
 from live_server import running
-from playwright.sync_api import sync_playwright
+from real_browser import CONTRAST, chromium
 
 pytestmark = pytest.mark.browser
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-
-CONTRAST = """() => {
-  const canvas = document.createElement("canvas");
-  canvas.width = canvas.height = 1;
-  const pen = canvas.getContext("2d", { willReadFrequently: true });
-  const over = (colours) => {  // paint them over each other, the lowest first
-    pen.fillStyle = "#fff";
-    pen.fillRect(0, 0, 1, 1);
-    for (const colour of colours) { pen.fillStyle = colour; pen.fillRect(0, 0, 1, 1); }
-    return [...pen.getImageData(0, 0, 1, 1).data].slice(0, 3);
-  };
-  const light = (rgb) => rgb.map((c) => c / 255)
-    .map((c) => (c <= .04045 ? c / 12.92 : ((c + .055) / 1.055) ** 2.4))
-    .reduce((sum, c, at) => sum + c * [.2126, .7152, .0722][at], 0);
-  const ratio = (a, b) => (Math.max(light(a), light(b)) + .05) / (Math.min(light(a), light(b)) + .05);
-  const below = (node) => {
-    const found = [];
-    for (let at = node; at; at = at.parentElement) found.unshift(getComputedStyle(at).backgroundColor);
-    return found;
-  };
-  const failed = [];
-  let checked = 0;
-  for (const node of document.querySelectorAll("body *")) {
-    const said = [...node.childNodes].some((child) => child.nodeType === 3 && child.textContent.trim());
-    if (!(said || node.matches("input")) || !node.checkVisibility()) continue;
-    const style = getComputedStyle(node), grounds = below(node);
-    const seen = ratio(over([...grounds, style.color]), over(grounds));
-    const size = parseFloat(style.fontSize), large = size >= 24 || (size >= 18.66 && style.fontWeight >= 700);
-    checked += 1;
-    const what = `${node.className} ${node.textContent.slice(0, 30)}`;
-    if (seen < (large ? 3 : 4.5)) failed.push(`${what}: ${seen.toFixed(2)}`);
-  }
-  for (const node of document.querySelectorAll("button, input")) {  // controls are told from the ground
-    if (!node.checkVisibility()) continue;
-    const own = getComputedStyle(node), grounds = below(node.parentElement);
-    const seen = ratio(over([...grounds, own.borderTopColor]), over(grounds));
-    if (seen < 3) failed.push(`border of ${node.id || node.textContent}: ${seen.toFixed(2)}`);
-  }
-  return { failed, checked };
-}"""
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """Chromium without a window."""
-    named = os.environ.get("G2REC_TEST_BROWSER")
-    program = named or next((path for name in NAMES if (path := shutil.which(name))), None)
-    if program is None:
-        pytest.skip("no Chromium found; install one or name it in G2REC_TEST_BROWSER")
-    with sync_playwright() as player:
-        started = player.chromium.launch(executable_path=program, args=["--no-sandbox"])
+    with chromium() as started:
         yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")
