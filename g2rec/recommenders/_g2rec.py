@@ -553,7 +553,7 @@ class G2Rec(Recommender):
         seen: Int[Tensor, "P T"],
         first: Bool[Tensor, "P T"],
     ) -> Float[Tensor, "P I"]:
-        logits = F.normalize(hidden, dim=-1) @ F.normalize(catalogue, dim=-1).T / self.config.temperature
+        logits = F.normalize(hidden, dim=-1) / self.config.temperature @ F.normalize(catalogue, dim=-1).T
         out: Tensor = logits.scatter_add(1, seen, (self.seen_bias * first).to(logits.dtype))
         return out
 

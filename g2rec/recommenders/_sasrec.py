@@ -134,7 +134,7 @@ class SASRec(Recommender):
         if self.config.logits == "dot":
             out: Tensor = hidden @ table.T
         else:
-            out = F.normalize(hidden, dim=-1) @ F.normalize(table, dim=-1).T / self.config.temperature
+            out = F.normalize(hidden, dim=-1) / self.config.temperature @ F.normalize(table, dim=-1).T
         return out
 
     def loss(self, items: Int[Tensor, "B T"]) -> Float[Tensor, ""]:
