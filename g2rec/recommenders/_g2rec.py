@@ -429,11 +429,11 @@ class G2Rec(Recommender):
             at = torch.arange(inputs.shape[1], device=items.device)
             valid = valid & (at >= (split - 1).unsqueeze(1))
         catalogue = self.represent_items()
-        hidden = self.hidden(inputs, torch.minimum(split, lengths), catalogue)[valid]
-        target = targets[valid]
+        row, position = valid.nonzero(as_tuple=True)  # the one place where a GPU is waited for
+        hidden = self.hidden(inputs, torch.minimum(split, lengths), catalogue)[row, position]
+        target = targets[row, position]
         total = hidden.new_zeros(())
         if self.config.dense_weight:
-            row, position = valid.nonzero(as_tuple=True)
             logits = self._dense_logits(hidden, catalogue, *_seen_at(inputs, row, position))
             if self.known_items is not None:
                 logits, target_column = logits[:, self.known_items], self.known_column[target]

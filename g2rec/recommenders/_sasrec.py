@@ -143,8 +143,10 @@ class SASRec(Recommender):
         hidden, targets = self.hidden(items[:, :-1], table), items[:, 1:]
         valid = targets >= 0
         if self.config.loss == "softmax":
-            logits = self.logits(hidden[valid], table)
-            return F.cross_entropy(logits, targets[valid], label_smoothing=self.config.label_smoothing)
+            row, position = valid.nonzero(as_tuple=True)  # the one place where a GPU is waited for
+            logits = self.logits(hidden[row, position], table)
+            goal = targets[row, position]
+            return F.cross_entropy(logits, goal, label_smoothing=self.config.label_smoothing)
         drawn = torch.randint(self.num_items, targets.shape, device=items.device)
         outside = valid & ~(drawn.unsqueeze(2) == items.unsqueeze(1)).any(2)
         positive = self._logit(hidden[valid], table[targets[valid]])
