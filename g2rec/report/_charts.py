@@ -101,7 +101,10 @@ def sizes(rows: Sequence[Mapping[str, Any]], field: str, title: str) -> Spec:
     order = [row["prototype"] for row in rows]
     encoding = {
         "x": {"field": "prototype", "type": "ordinal", "sort": order, "axis": {"labelOverlap": True}},
-        "y": {**_quantity(field, title), "axis": {"format": ".0%" if field == "share" else "~s"}},
+        "y": {
+            **_quantity(field, title),
+            "axis": {"format": "~%" if field == "share" else "~s", "tickCount": 5},
+        },
         "color": _owners("prototype", order),
         "tooltip": [
             _number("prototype"),
@@ -124,7 +127,7 @@ def drift(found: Drift, shown: Sequence[tuple[int, str]]) -> Spec:
     """
     middle = (found.start + found.end) / 2
     labels = {index: f"{index} {name}" for index, name in shown}
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "panel": labels[index],
             "prototype": index,
@@ -142,15 +145,11 @@ def drift(found: Drift, shown: Sequence[tuple[int, str]]) -> Spec:
             "type": "temporal",
             "scale": {"type": "utc"},
             "title": None,
-            "axis": {
-                "values": [rows[0]["time"], rows[len(middle) - 1]["time"]],
-                "format": "%b %Y",
-                "labelFlush": True,
-            },
+            "axis": {"tickCount": 2, "format": "%b %Y", "labelFlush": 24, "labelOverlap": True},
         },
         "y": {
             **_quantity("share", None),
-            "scale": {"type": "sqrt"},
+            "scale": {"type": "sqrt", "domain": [0, round(1.15 * max(row["share"] for row in rows), 5)]},
             "axis": {"format": "~%", "tickCount": 3},
         },
         "color": _owners("prototype", list(labels)),
@@ -169,7 +168,6 @@ def drift(found: Drift, shown: Sequence[tuple[int, str]]) -> Spec:
             "sort": list(labels.values()),
             "header": {"title": None, "labelAnchor": "start"},
         },
-        "bounds": "flush",
         "spec": {"height": 70, "mark": line, "encoding": encoding},
     }
 

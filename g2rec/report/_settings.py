@@ -9,32 +9,37 @@ from typing import Any
 import yaml
 
 from g2rec import __version__
+from g2rec.errors import ArtifactError
 from g2rec.report import _html
 from g2rec.training.stages import StageRecord, read_record
 
-_SHOWN = ("encoder", "prototypes", "tokenizer", "recommender")
-"""Settings that are shown at once; the whole file is below them."""
+_MODELS = ("encoder", "prototypes", "tokenizer", "recommender")
+"""Settings whose kind is shown at once."""
 
 
 def run_section(run: Path, metrics: Mapping[str, Any]) -> str:
     """Facts, the settings of the four models, the whole settings file and the stages."""
     settings = _settings(run)
+    models = {name: _model(name, settings) for name in _MODELS if isinstance(settings.get(name), dict)}
     facts = {
         "recipe": str(metrics.get("recipe", "")),
         "split": str(metrics.get("split", "")).replace("_", "-"),
         "ties": str(metrics.get("ties") or "as in the recipe").replace("_", " "),
         "seed": str(metrics.get("seed", "")),
+        **{name: kind for name, (kind, _) in models.items()},
         "machine": str(metrics.get("hardware", "")),
         "date": str(metrics.get("date", "")),
         "g2rec": __version__,
     }
     parts = [_html.facts({name: value for name, value in facts.items() if value})]
-    models = dict(found for name in _SHOWN if (found := _model(name, settings)))
     if models:
-        parts.append(_html.facts(models, wide=True))
+        named = {f"{name}: {kind}": words for name, (kind, words) in models.items()}
+        settings_of = _html.facts(named, wide=True)
+        parts.append(f"<details><summary>Settings of the models</summary>{settings_of}</details>")
     if settings:
         text = (run / "settings.yaml").read_text(encoding="utf-8")
-        parts.append(f"<details><summary>All settings</summary><pre>{escape(text)}</pre></details>")
+        box = '<pre tabindex="0" role="region" aria-label="All settings">'
+        parts.append(f"<details><summary>All settings</summary>{box}{escape(text)}</pre></details>")
     stages = _stages(run)
     if stages:
         seconds = sum(stage.seconds for stage in stages)
@@ -49,15 +54,18 @@ def run_section(run: Path, metrics: Mapping[str, Any]) -> str:
 
 def _settings(run: Path) -> Mapping[str, Any]:
     file = run / "settings.yaml"
-    held = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
+    if not file.is_file():
+        return {}
+    try:
+        held = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except yaml.YAMLError:
+        raise ArtifactError(f"expected YAML in {file}, got other text; restore it, or remove it") from None
     return held if isinstance(held, dict) else {}
 
 
-def _model(name: str, settings: Mapping[str, Any]) -> tuple[str, str] | None:
+def _model(name: str, settings: Mapping[str, Any]) -> tuple[str, str]:
     """Kind and plain settings of one model, with the epochs of its fit."""
-    held = settings.get(name)
-    if not isinstance(held, dict):
-        return None
+    held = settings[name]
     kind = str(held.get("class_path", "")).rpartition(".")[2].removesuffix("Config")
     values = held.get("init_args", held)
     inner = values.get("transformer") or {}
@@ -66,7 +74,7 @@ def _model(name: str, settings: Mapping[str, Any]) -> tuple[str, str] | None:
     if isinstance(fit, dict) and "epochs" in fit:
         plain["epochs"] = fit["epochs"]
     words = ", ".join(f"{key.replace('_', ' ')} {_value(value)}" for key, value in plain.items())
-    return f"{name}: {kind or 'G2Rec'}", words
+    return kind or "G2Rec", words
 
 
 def _value(value: Any) -> str:

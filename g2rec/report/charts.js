@@ -30,7 +30,7 @@
       return { ...spec, ...legend, width: "container", autosize: { type: "fit-x", contains: "padding" } };
     }
     const columns = Math.max(2, Math.floor(width / 230)), gap = 20;
-    const each = Math.floor((width - 48 - gap * (columns - 1)) / columns);
+    const each = Math.floor((width - 64 - gap * (columns - 1)) / columns);
     const header = { ...spec.facet.header, labelLimit: each };
     return { ...spec, columns, spacing: { row: 16, column: gap }, facet: { ...spec.facet, header }, spec: { ...spec.spec, width: each } };
   }
@@ -46,7 +46,7 @@
     drawn.get(place).view = view;
   }
 
-  const rested = () => new Promise((next) => ("requestIdleCallback" in window ? requestIdleCallback(next, { timeout: 300 }) : setTimeout(next)));
+  const rested = () => new Promise((next) => setTimeout(next)); // between two charts, the page answers
   async function drawAll() {
     for (const place of document.querySelectorAll(".chart")) {
       await draw(place);

@@ -11,6 +11,7 @@ import pytest
 from toy_bundle import NUM_ITEMS, make_bundle
 
 from g2rec.bundle import Bundle
+from g2rec.report import write_report
 
 DAY = 86_400
 SETTINGS = """
@@ -47,7 +48,18 @@ def figures(recall: float) -> dict[str, Any]:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    folder = tmp_path / "run"
+    return fill(tmp_path / "run")
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Of a page with all of its sections."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("g2rec.report._drift._LEAST", 5)  # the toy log is short
+        return write_report(fill(tmp_path_factory.mktemp("page") / "run")).as_uri()
+
+
+def fill(folder: Path) -> Path:
     timed().save(folder / "bundle")
     stage = folder / "encoder"
     for session in ("version_0", "version_1"):

@@ -137,6 +137,12 @@ def test_missing_input_is_one_sentence(run: Path, missing: str) -> None:
         write_report(run)
 
 
+def test_settings_that_are_no_yaml_are_one_sentence(run: Path) -> None:
+    (run / "settings.yaml").write_text("encoder: {")
+    with pytest.raises(ArtifactError, match=r"expected YAML in .*, got other text; restore it, or remove it"):
+        write_report(run)
+
+
 def test_a_metric_that_is_missing_is_named(run: Path) -> None:
     metrics = json.loads((run / "metrics.json").read_text())
     del metrics["models"]["G2Rec"]["masked"]

@@ -1,40 +1,46 @@
 """The page in a real browser, from a file and without a network: light, dark, phone, keyboard, contrast."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from real_browser import CONTRAST, chromium
 
-from g2rec.report import write_report
-
 pytestmark = pytest.mark.browser
 
 
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium without a window."""
+    with chromium() as started:
+        yield started
+
+
 @pytest.fixture
-def visit(run: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def visit(browser: Any, address: str) -> Iterator[Any]:
     """Opens the page; in the end, nothing was said on the console, failed, or asked of anybody."""
-    monkeypatch.setattr("g2rec.report._drift._LEAST", 5)  # the toy log is short
-    address = write_report(run).as_uri()
     faults: list[str] = []
-    with chromium() as browser:
+    contexts = []
 
-        def open_page(**options: Any) -> Any:
-            page = browser.new_context(offline=True, **options).new_page()
-            page.set_default_timeout(15_000)
-            page.on("console", lambda said: faults.append(f"console: {said.text}"))
-            page.on("pageerror", lambda error: faults.append(f"error: {error}"))
-            page.on("dialog", lambda said: faults.append(f"dialog: {said.message}"))
-            page.on(
-                "request",
-                lambda asked: None if asked.url.startswith(address) else faults.append(f"asked {asked.url}"),
-            )
-            page.goto(address)
-            page.wait_for_selector("html[data-drawn=all]")
-            return page
+    def open_page(**options: Any) -> Any:
+        context = browser.new_context(offline=True, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        page.on("console", lambda said: faults.append(f"console: {said.text}"))
+        page.on("pageerror", lambda error: faults.append(f"error: {error}"))
+        page.on("dialog", lambda said: faults.append(f"dialog: {said.message}"))
+        page.on(
+            "request",
+            lambda asked: None if asked.url.startswith(address) else faults.append(f"asked {asked.url}"),
+        )
+        page.goto(address)
+        page.wait_for_selector("html[data-drawn=all]")
+        return page
 
-        yield open_page
+    yield open_page
+    for context in contexts:
+        context.close()
     assert faults == []
 
 
@@ -97,10 +103,13 @@ def test_charts_tell_their_figures(visit: Any) -> None:
     assert "0.3000" in page.inner_text("#vg-tooltip-element")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_shows_all_of_it(visit: Any, scheme: str) -> None:
-    page = visit(viewport={"width": 390, "height": 844}, color_scheme=scheme, has_touch=True)
+def test_a_phone_shows_all_of_it_at_night(visit: Any) -> None:
+    page = visit(viewport={"width": 390, "height": 844}, color_scheme="dark", has_touch=True)
+    ground = "getComputedStyle(document.body).backgroundColor"
+    assert page.evaluate(ground) == "rgb(22, 24, 28)"
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert page.evaluate(CONTRAST)["failed"] == []
-    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert (ground == "rgb(22, 24, 28)") == (scheme == "dark")
+    assert page.evaluate(CONTRAST)["checked"] > 100
+    page.emulate_media(color_scheme="light")
+    assert page.evaluate(ground) == "rgb(253, 253, 251)"
+    assert page.evaluate(CONTRAST)["failed"] == []
