@@ -80,12 +80,12 @@ def fit(
 
     Args:
         events: One event a row: a DataFrame (pandas, polars), an Arrow table, a mapping of columns, or a
-            .parquet, .csv or .jsonl file.
+            .parquet, .csv, .tsv or .jsonl file.
         items: A table of items, likewise, with the column ``item``.
         user: Column of user IDs.
         item: Column of item IDs.
-        time: Column of times: seconds since 1970, timestamps or ISO dates. Without it the order of the rows
-            counts.
+        time: Column of times: timestamps, ISO dates, 31/12/2025 23:59, or seconds since 1970. Without it the
+            order of the rows counts.
         title: Title column of the items.
         text: Text columns of the items, for their content; the title if empty.
         config: A preset's name, a YAML file, a mapping as such a file holds, or a `RunConfig`.

@@ -5,7 +5,7 @@ from pathlib import Path
 from g2rec.cli.show import Download
 from g2rec.errors import DataError
 from g2rec.interactions import import_events
-from g2rec.recipes import check_recipe, fetch, list_recipes, load_recipe
+from g2rec.recipes import check_recipe, fetch, list_recipes, load_recipe, read_dataset
 
 
 def list_data() -> None:
@@ -60,13 +60,15 @@ def import_log(
     """Make a recipe (./graphs/NAME.yaml) and a dataset (in the cache) from your own event log.
 
     Args:
-        events: A .parquet, .csv or .jsonl file, one event a row.
+        events: A .parquet, .csv, .tsv or .jsonl file, one event a row; a CSV file's separator and encoding
+            are found.
         user: Its column of user ids.
         item: Its column of item ids.
-        time: Its column of times: seconds, timestamps or ISO dates; without it the row order counts.
-        items: A table of items, with the same item column.
-        title: Its column of titles.
-        text: Its columns of text, for item features.
+        time: Its column of times: timestamps, ISO dates, 31/12/2025 23:59, or seconds since 1970; without
+            it the order of the rows counts.
+        items: A table of items, one a row, with the same item column.
+        title: The item table's column of titles.
+        text: The item table's columns of text, for item features; the title if not given.
         name: The recipe's name; the file's name if not given.
     """
     recipe = import_events(
@@ -74,4 +76,12 @@ def import_log(
     )
     counts = recipe.expected
     size = f"{counts.users:,} users × {counts.items:,} items × {counts.events:,} events" if counts else ""
-    print(f"{recipe.name}: {size}\n  recipe: graphs/{recipe.name}.yaml\n  next: g2rec run {recipe.name}")
+    raw = read_dataset(recipe)
+    repeats = raw.num_events - raw.events.group_by(["user", "item"]).aggregate([]).num_rows
+    print(f"{recipe.name}: {size}\n  recipe: graphs/{recipe.name}.yaml")
+    if repeats:
+        print(
+            f"  {repeats:,} events repeat an item of the same user; a run keeps the first (all with "
+            "filters: {deduplicate: false} in the recipe)"
+        )
+    print(f"  next: g2rec run {recipe.name}")

@@ -1,6 +1,7 @@
 """A user's own event log becomes a dataset and a recipe."""
 
 import json
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,11 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyarrow import csv
 from pyarrow import json as arrow_json
 
 from g2rec.artifacts import replace_path
 from g2rec.errors import ConfigError, DataError
+from g2rec.interactions._csv import count, read_csv
+from g2rec.interactions._times import read_times
 from g2rec.recipes import (
     Columns,
     ContentSpec,
@@ -22,14 +24,16 @@ from g2rec.recipes import (
     Recipe,
     Source,
     as_ids,
-    as_seconds,
     cache_dir,
     dump_recipe,
     read_parquet,
     take_column,
 )
 
-_SUFFIXES = (".parquet", ".csv", ".jsonl")
+logger = logging.getLogger(__name__)
+
+_SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl")
+_WHOLE = r"^(0|-?[1-9][0-9]{0,17})(\.0)?$"
 _EVENTS, _ITEMS = Path("events"), Path("items")
 """What messages call tables that come from no file."""
 
@@ -49,11 +53,14 @@ def import_events(
 ) -> Recipe:
     """Turn an event log into a dataset in the mirror layout and a recipe that names it.
 
+    Rows without a user, an item or a time are left out, and counted in the log. IDs lose the blanks around
+    them, and are whole numbers where a CSV file holds nothing else (without leading zeros).
+
     Args:
-        events_path: A .parquet, .csv or .jsonl file, or a table, one event a row.
+        events_path: A .parquet, .csv, .tsv or .jsonl file, or a table, one event a row.
         user: Column of user ids (numbers or text).
         item: Column of item ids.
-        time: Column of times: seconds since 1970, timestamps or ISO dates. Without it the row order counts.
+        time: Column of times, as `read_times` reads them. Without it the row order counts.
         items_path: A table of items with the column ``item``.
         title: Its title column.
         text: Its text columns for TF-IDF; the title if empty.
@@ -63,7 +70,7 @@ def import_events(
 
     Raises:
         ConfigError: For a name that is no file name, or ``title`` or ``text`` without ``items_path``.
-        DataError: If a file or column is missing or damaged, or an id or time does not fit (with the row).
+        DataError: If a file or column is missing or damaged, ids do not fit, or too many rows have no time.
     """
     events_label = _EVENTS if isinstance(events_path, pa.Table) else events_path
     name = name or re.sub(r"[^A-Za-z0-9]+", "-", events_label.stem).strip("-").lower()
@@ -71,9 +78,11 @@ def import_events(
         raise ConfigError(f"a recipe's name has letters, digits, dots, dashes and underscores, got {name!r}")
     if items_path is None and (title or text):
         raise ConfigError("a title or text column needs a table of items; give it with --items")
-    events, seconds = _read_events(events_path, user, item, time)
-    items = _read_items(items_path, item, title, text, events)
-    columns = Columns(time="timestamp" if seconds else None)
+    events = _read_events(events_path, user, item, time)
+    items = _read_items(items_path, item, title, text, events["item"].combine_chunks())
+    if items["item"].type != events["item"].type:
+        events = events.set_column(1, "item", events["item"].cast(pa.string()))
+    columns = Columns(time="timestamp" if time else None)
     words = tuple(dict.fromkeys(text or ([title] if title else [])))
     recipe = Recipe(
         name=name,
@@ -95,40 +104,70 @@ def import_events(
     return recipe
 
 
-def _read_events(source: Path | pa.Table, user: str, item: str, time: str | None) -> tuple[pa.Table, bool]:
-    table, path = (source, _EVENTS) if isinstance(source, pa.Table) else (read_table(source), source)
-    columns = {
-        "user": as_ids(take_column(table, user, path), user, path),
-        "item": as_ids(take_column(table, item, path), item, path),
-    }
+def _read_events(source: Path | pa.Table, user: str, item: str, time: str | None) -> pa.Table:
+    wanted = [user, item, *([time] if time else [])]
+    table, path = (source, _EVENTS) if isinstance(source, pa.Table) else (read_table(source, wanted), source)
+    for flag, name in zip(("user", "item", "time"), wanted, strict=False):
+        _check_column(table, name, path, flag)
+    columns = {"user": _read_ids(table, user, path), "item": _read_ids(table, item, path)}
     if not table.num_rows:
         raise DataError(f"{path} has no rows; check the file")
-    if time is not None:
-        columns["timestamp"] = as_seconds(take_column(table, time, path), time, path)
+    if time:
+        columns["timestamp"] = read_times(take_column(table, time, path), time, path)
     columns["order"] = pa.array(np.arange(table.num_rows, dtype=np.int64))
-    return pa.table(columns), time is not None
+    events = pa.table(columns).drop_null()
+    if not events.num_rows:
+        raise DataError(f"no row of {path} has {' and '.join(wanted)}; check the columns")
+    return events
+
+
+def _check_column(table: pa.Table, name: str, path: Path, flag: str) -> None:
+    if name not in table.column_names:
+        held = ", ".join(table.column_names)
+        raise DataError(f"{path} has no column {name}; it has {held}; name one of them with --{flag}")
+
+
+def _read_ids(table: pa.Table, name: str, path: Path) -> pa.Array:
+    """IDs, null where a row has none."""
+    ids = take_column(table, name, path)
+    if pa.types.is_string(ids.type):
+        ids = pc.utf8_trim_whitespace(ids)
+        ids = pc.if_else(pc.equal(ids, ""), pa.scalar(None, pa.string()), ids)
+        whole = path.suffix in (".csv", ".tsv") and pc.all(pc.match_substring_regex(ids, _WHOLE)).as_py()
+        if whole:
+            ids = pc.replace_substring_regex(ids, r"\.0$", "").cast(pa.int64())
+    ids = as_ids(ids, name, path, gaps=True)
+    if ids.null_count:
+        logger.warning("%s: left out %s without %s", path.name, count(ids.null_count), name)
+    return ids
 
 
 def _read_items(
-    source: Path | pa.Table | None, item: str, title: str | None, text: Sequence[str], events: pa.Table
+    source: Path | pa.Table | None, item: str, title: str | None, text: Sequence[str], known: pa.Array
 ) -> pa.Table:
-    known = events["item"].combine_chunks().unique()
+    known = known.unique()
     if source is None:
         return pa.table({"item": known.sort()})
-    table, path = (source, _ITEMS) if isinstance(source, pa.Table) else (read_table(source), source)
-    key = as_ids(take_column(table, item, path), item, path)
+    wanted = [item, *([title] if title else []), *text]
+    table, path = (source, _ITEMS) if isinstance(source, pa.Table) else (read_table(source, wanted), source)
+    for flag, name in [("item", item), *([("title", title)] if title else []), *(("text", n) for n in text)]:
+        _check_column(table, name, path, flag)
+    key = _read_ids(table, item, path)
     if key.type != known.type:
-        key, wanted = key.cast(pa.string()), known.cast(pa.string())
-        if not pc.any(pc.is_in(key, value_set=wanted)).as_py():
-            raise DataError(
-                f"no item of {path} occurs in the events; check that column {item} holds the same ids"
-            )
-        if pa.types.is_integer(known.type):
-            raise DataError(
-                f"column {item} holds text in {path} and numbers in the events; write both in the same way"
-            )
-    for name in [*([title] if title else []), *text]:
-        take_column(table, name, path)
+        key, known = key.cast(pa.string()), known.cast(pa.string())
+    table, key = table.filter(pc.is_valid(key)), key.drop_null()
+    listed = pc.sum(pc.is_in(known, value_set=key)).as_py() or 0
+    if not listed:
+        raise DataError(
+            f"no item of {path} occurs in the events; check that column {item} holds the same ids"
+        )
+    if listed < len(known):
+        logger.warning(
+            "%s: no row for %s of %s items in the events",
+            path.name,
+            f"{len(known) - listed:,}",
+            f"{len(known):,}",
+        )
     first = np.sort(np.unique(key.to_numpy(zero_copy_only=False), return_index=True)[1])
     columns = {"item": key.take(pa.array(first))}
     table = table.take(pa.array(first))
@@ -140,8 +179,8 @@ def _read_items(
     return pa.table(columns)
 
 
-def read_table(path: Path) -> pa.Table:
-    """Read a .parquet, .csv or .jsonl file.
+def read_table(path: Path, wanted: Sequence[str]) -> pa.Table:
+    """Read a .parquet, .csv, .tsv or .jsonl file; ``wanted`` columns help to find a CSV file's separator.
 
     Raises:
         DataError: If the file is missing, damaged, or of another kind.
@@ -150,9 +189,9 @@ def read_table(path: Path) -> pa.Table:
         raise DataError(f"there is no file {path}; check the path")
     try:
         if path.suffix == ".parquet":
-            return read_parquet(path)
-        if path.suffix == ".csv":
-            return csv.read_csv(path)
+            return _plain_columns(read_parquet(path))
+        if path.suffix in (".csv", ".tsv"):
+            return read_csv(path, wanted)
         if path.suffix == ".jsonl":
             return arrow_json.read_json(path)
     except (pa.ArrowInvalid, json.JSONDecodeError) as error:

@@ -50,25 +50,32 @@ def take_column(table: pa.Table, name: str, path: Path) -> pa.Array:
     return pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
 
 
-def as_ids(values: pa.Array, name: str, path: Path, *, integers: bool = False) -> pa.Array:
-    """Identifiers as int64 or strings, none missing.
+def as_ids(
+    values: pa.Array, name: str, path: Path, *, integers: bool = False, gaps: bool = False
+) -> pa.Array:
+    """Identifiers as int64 or strings.
 
     Args:
         values: The column.
         name: Its name.
         path: The file, for messages.
         integers: Whether only whole numbers will do; text that holds them is converted.
+        gaps: Whether nulls may stay; a NaN is one of them then.
 
     Raises:
-        DataError: For a null, a NaN, or text where numbers are wanted, with the row (from 1).
+        DataError: For a null or a NaN without ``gaps``, or text where numbers are wanted, with the row
+            (from 1).
     """
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
-    if values.null_count:
+    if gaps and pa.types.is_floating(values.type):
+        values = pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
+    if values.null_count and not gaps:
         row = _first(pc.is_null(values))
         raise DataError(f"{path}: column {name} has no value in row {row}; drop or fill that row")
     if pa.types.is_floating(values.type):
-        numbers = values.to_numpy(zero_copy_only=False)
+        missing = pc.is_null(values).to_numpy(zero_copy_only=False)
+        numbers = pc.fill_null(values, 0).to_numpy(zero_copy_only=False)
         bad = np.flatnonzero(~np.isfinite(numbers))
         if len(bad):
             raise DataError(f"{path}: column {name} has {numbers[bad[0]]} in row {bad[0] + 1}; drop that row")
@@ -78,7 +85,7 @@ def as_ids(values: pa.Array, name: str, path: Path, *, integers: bool = False) -
                 f"{path}: column {name} should hold ids, row {bad[0] + 1} has {numbers[bad[0]]}; "
                 "check the column"
             )
-        return pa.array(numbers.astype(np.int64))
+        return pa.array(numbers.astype(np.int64), mask=missing)
     if pa.types.is_integer(values.type):
         return values.cast(pa.int64())
     text = values.cast(pa.string())

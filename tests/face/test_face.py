@@ -167,9 +167,9 @@ def test_a_wrong_column_is_one_sentence(tables: tuple[Any, Any], changes: Any, w
         g2rec.fit(*tables, **{**COLUMNS, **changes}, config=FAST)
 
 
-def test_a_gap_is_named_with_its_row() -> None:
-    events = {"user": ["a", None], "item": ["x", "y"]}
-    with pytest.raises(DataError, match="events: column user has no value in row 2"):
+def test_a_table_without_events_is_refused() -> None:
+    events = {"user": [None, None], "item": ["x", "y"]}
+    with pytest.raises(DataError, match="no row of events has user and item"):
         g2rec.fit(events)
     with pytest.raises(DataError, match="expected a table"):
         g2rec.fit(np.arange(3))

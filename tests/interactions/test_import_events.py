@@ -15,6 +15,7 @@ LOG = {
     "what": ["p1", "p1", "p2", "p3", "p3", "p2"],
     "when": [10, 20, 30, 40, 50, 60],
 }
+PAIRS = (("007", "p1"), ("8", "p2"))
 COLUMNS = {"user": "who", "item": "what", "time": "when"}
 
 
@@ -104,13 +105,13 @@ def test_without_a_time_the_rows_are_the_order(folder):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"who": ["ann", None, "x", "y", "z", "w"]}, "column who has no value in row 2"),
-        ({"who": [1.0, 2.0, float("nan"), 1.0, 1.0, 1.0]}, "column who has nan in row 3"),
+        ({"who": ["", None, " ", None, None, None]}, "no row of .* has who and what and when"),
         ({"what": [1.0, 2.5, 1.0, 1.0, 1.0, 1.0]}, "column what should hold ids, row 2 has 2.5"),
         ({"when": [1, 2, 3, -4, 5, 6]}, "column when has the negative time -4 in row 4"),
-        ({"when": [1.0, float("nan"), 3, 4, 5, 6]}, "column when has nan in row 2"),
-        ({"when": [1, 2, None, 4, 5, 6]}, "column when has no time in row 3"),
+        ({"when": [1.0, float("nan"), 3, 4, 5, 6]}, "column when .* 1 of 6 rows have none: row 2 has nan"),
+        ({"when": [1, 2, None, 4, 5, 6]}, "column when should hold times .* row 3 has none"),
         ({"when": ["1", "2", "3", "4", "soon", "6"]}, "column when should hold times .* row 5 has 'soon'"),
+        ({"when": ["01/12/2010"] * 6}, "no row tells days from months; write them as 2010-12-01"),
     ],
 )
 def test_a_bad_value_is_named_with_its_row(folder, changes, message):
@@ -118,6 +119,55 @@ def test_a_bad_value_is_named_with_its_row(folder, changes, message):
         import_events(write_log(folder / "log.parquet", **changes), **COLUMNS)
     assert "\n" not in str(caught.value)
     assert not (folder / "graphs").exists()
+
+
+def test_a_shop_s_export_is_read_as_it_is(folder, caplog):
+    """Semicolons, a byte order mark, days before months, missing customers, a stray line, quotes."""
+    rows = [f"{who};{what};{day:02d}/12/2010 8:26" for day in range(1, 31) for who, what in PAIRS]
+    text = "who;what;when\n" + "\n".join([*rows, "TOTAL;60", ";p2;31/12/2010 8:26", "NULL;p3;31/12/2010"])
+    (folder / "log.csv").write_text(text, encoding="utf-8-sig")
+    (folder / "things.csv").write_text(
+        'what;label\np1;"Schöne ""Größe""; neu"\np2;Hut\np2;Hut\n', encoding="cp1252"
+    )
+    recipe = import_events(
+        folder / "log.csv", **COLUMNS, items_path=folder / "things.csv", title="label", text=["label"]
+    )
+    raw = read_dataset(recipe)
+    assert recipe.expected.events == 60
+    first = datetime.datetime(2010, 12, 1, 8, 26, tzinfo=datetime.UTC)
+    assert raw.events["time"].to_pylist()[:2] == [int(first.timestamp())] * 2
+    assert raw.events["user"].to_pylist()[:2] == ["007", "8"]  # leading zeros stay
+    assert raw.items["title"].to_pylist() == ['Schöne "Größe"; neu', "Hut"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "log.csv: left out 1 row not fitting its header, such as line 62 with 2 fields and not 3: TOTAL;60",
+        "log.csv: left out 2 rows without who",
+        "log.csv: dates of when such as 01/12/2010 8:26 read as day, month, year",
+        "things.csv: not UTF-8, read as Windows-1252",
+    ]
+
+
+def test_whole_numbers_of_a_csv_meet_those_of_another(folder):
+    """Customers as pandas writes them beside a gap, and a product without a number."""
+    write_csv(folder / "log.csv", ["17.0,1,10", "17.0,2,20", ",1,30", "18.0,1,40"])
+    (folder / "things.csv").write_text("what,label\n1,Hat\n2,Shoe\nNEW,Scarf\n")
+    recipe = import_events(folder / "log.csv", **COLUMNS, items_path=folder / "things.csv", title="label")
+    raw = read_dataset(recipe)
+    assert raw.events["user"].to_pylist() == [17, 17, 18]
+    assert raw.events["item"].to_pylist() == ["1", "2", "1"]
+
+
+@pytest.mark.parametrize(
+    ("when", "seconds"),
+    [
+        ("12/25/2010 1:05 PM", 1293282300),
+        ("25.12.2010", 1293235200),
+        ("2010-12-25T13:05:00+01:00", 1293278700),
+        ("1293278700000", 1293278700),
+    ],
+)
+def test_a_time_as_people_write_it(folder, when, seconds):
+    raw = read_dataset(import_events(write_log(folder / "log.parquet", when=[when] * 6), **COLUMNS))
+    assert raw.events["time"].to_pylist() == [seconds] * 6
 
 
 def test_bad_files_and_columns(folder):
@@ -134,7 +184,7 @@ def test_bad_files_and_columns(folder):
     with pytest.raises(DataError, match="is not a whole Parquet file"):
         import_events(path, **COLUMNS)
     (folder / "log.txt").write_text("")
-    with pytest.raises(DataError, match=r"should end in \.parquet, \.csv, \.jsonl"):
+    with pytest.raises(DataError, match=r"should end in \.parquet, \.csv, \.tsv, \.jsonl"):
         import_events(folder / "log.txt", **COLUMNS)
     with pytest.raises(DataError, match="has no rows"):
         import_events(write_csv(folder / "log.csv", []), **COLUMNS)
