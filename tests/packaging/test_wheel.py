@@ -60,6 +60,7 @@ def test_the_wheel_carries_every_room_recipe_and_preset(wheel: Path) -> None:
     expected |= {f"g2rec/shipped_graphs/{path.name}" for path in (ROOT / "graphs").glob("*.yaml")}
     expected |= {f"g2rec/shipped_presets/{path.name}" for path in (ROOT / "scripts/configs").glob("*.yaml")}
     expected |= {"g2rec/py.typed", "g2rec/__init__.pyi", "g2rec/report/page.html"}
+    expected |= {f"g2rec/report/vendor/{path.name}" for path in (ROOT / "g2rec/report/vendor").iterdir()}
     assert expected - held == set()
 
 
