@@ -155,7 +155,7 @@
     const wanted = find.value.trim().toLowerCase();
     await set({ wanted });
     const matching = wanted ? view.data("lit").map((row) => row.item) : [];
-    found.textContent = wanted ? `${count(matching.length)} items` : "";
+    found.textContent = wanted ? `${count(matching.length)} ${matching.length === 1 ? "item" : "items"}` : "";
     hits.replaceChildren(...matching.slice(0, HITS).map((item) => {
       const hit = make("button", "chip", data.titles[item]);
       hit.type = "button";

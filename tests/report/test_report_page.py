@@ -53,7 +53,7 @@ def test_the_page_is_drawn_searched_and_opened_by_keyboard(visit: Any) -> None:
     page.focus("#find")
     page.keyboard.type("item & 7")
     page.wait_for_selector("#hits button")
-    assert page.inner_text("#found") == "1 items"
+    assert page.inner_text("#found") == "1 item"
     page.keyboard.press("Tab")
     for _ in range(3):
         page.keyboard.press("Tab")
@@ -79,6 +79,16 @@ def test_the_page_is_drawn_searched_and_opened_by_keyboard(visit: Any) -> None:
     page.focus("#plane")
     for key in ("-", "ArrowLeft", "ArrowDown", "+"):
         page.keyboard.press(key)
+    drawn = "document.querySelector('#plane canvas').toDataURL()"
+    box = page.locator("#plane canvas").bounding_box()
+    page.mouse.move(box["x"] + 300, box["y"] + 300)
+    page.wait_for_timeout(100)
+    before = page.evaluate(drawn)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 200, box["y"] + 200, steps=3)
+    page.mouse.up()
+    page.wait_for_timeout(50)
+    assert page.evaluate(drawn) != before
     page.click("#whole")
     page.wait_for_selector("#chips .chip[aria-pressed=true]", state="detached")
     assert page.inner_text("#picked") == ""
