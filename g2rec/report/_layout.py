@@ -98,9 +98,7 @@ def palettes(centres: NDArray[np.float64], masses: NDArray[np.float64]) -> tuple
         Colours for light and for dark pages, as ``#rrggbb``.
     """
     light, dark, lab = [], [], []
-    for tone, (on_paper, at_night, chroma) in enumerate(
-        ((0.58, 0.72, 0.17), (0.47, 0.62, 0.13), (0.66, 0.83, 0.13))
-    ):
+    for tone, (on_paper, at_night, chroma) in enumerate(_TONES):
         for step in range(_HUES):
             hue = 2 * np.pi * (step + tone / 3) / _HUES
             light.append(_hex(on_paper, chroma, hue))
