@@ -4,6 +4,7 @@ import itertools
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from g2rec.errors import DataError
@@ -52,15 +53,31 @@ def soft_modularity(
 
 
 def modularity_report(
-    prototypes: InterestPrototypes, graph: CoEngagementGraph, gamma: float = 1.0
+    prototypes: InterestPrototypes,
+    graph: CoEngagementGraph,
+    gamma: float = 1.0,
+    start: NDArray[np.integer] | None = None,
 ) -> dict[str, Any]:
-    """Modularity as it is and after hardening, how soft the memberships are, and how evenly used."""
+    """Modularity at the start, as it is and after hardening, how soft the memberships are, how evenly used.
+
+    Args:
+        prototypes: The fitted prototypes.
+        graph: Symmetric, without self-loops.
+        gamma: Resolution, dimensionless.
+        start: [I] the partition that the fit began from, any number of labels; its modularity is None
+            without one.
+    """
+    began = None
+    if start is not None:
+        labels = Memberships(start.astype(np.int32)[:, None], np.ones((len(start), 1), np.float32))
+        began = soft_modularity(labels, graph, int(start.max(initial=0)) + 1, gamma)
     usage = prototypes.usage()
     hard = prototypes.memberships.hardened()
     entropy = float(-(usage * np.log(np.maximum(usage, 1e-30))).sum())
     C = prototypes.num_prototypes
     return {
         "method": prototypes.method,
+        "modularity_start": began,
         "modularity": soft_modularity(prototypes.memberships, graph, C, gamma),
         "modularity_hardened": soft_modularity(hard, graph, C, gamma),
         "softness": prototypes.softness(),

@@ -137,6 +137,9 @@ class Run:
             "recommender": [config.recommender, config.recommender_fit, config.seed],
             "evaluation": [config.evaluation.cutoffs],
         }  # fmt: skip
+        if kind == "tokenizer" and config.tokenizer.start is not None:
+            # Not only where it is but what it holds: a refit of it refits what began from it.
+            known[kind].append(open_folder(Path(config.tokenizer.start), "tokenizer").content_hash)
         return known[kind]
 
     def inputs_of(self, stage: str) -> tuple[str, ...]:

@@ -94,7 +94,14 @@ def test_free_memberships_find_planted_groups_from_a_bad_start() -> None:
         found = fit_modularity(graph, items, config, seed=0, start=start)
         assert np.allclose(found.weights.sum(axis=1), 1, atol=1e-5)
         assert (np.diff(np.sort(found.indices, axis=1), axis=1) > 0).all()
-        assert modularity_report(found, graph)["modularity_hardened"] >= 0.99 * best
+        report = modularity_report(found, graph, start=start)
+        assert report["modularity_hardened"] >= 0.99 * best
+        if start is None:
+            assert report["modularity_start"] is None
+        else:
+            labels = Memberships(start[:, None], np.ones((60, 1), np.float32))
+            assert report["modularity_start"] == pytest.approx(soft_modularity(labels, graph, 4))
+            assert report["modularity_start"] < report["modularity"] < report["modularity_hardened"]
     again = fit_modularity(graph, items, config, seed=0)
     other = fit_modularity(graph, items, config, seed=0)
     assert np.array_equal(again.weights, other.weights)

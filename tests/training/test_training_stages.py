@@ -1,19 +1,22 @@
 """Which settings redo which stage, and the random control, on a run that takes seconds."""
 
 import dataclasses
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from toy_run import TINY, TOY
 
+from g2rec.artifacts import fingerprint
 from g2rec.cli import main
 from g2rec.encoders import LightGCNConfig
-from g2rec.errors import ConfigError
+from g2rec.errors import ArtifactError, ConfigError
 from g2rec.prototypes import InterestPrototypes, RandomPrototypesConfig
 from g2rec.recipes import load_recipe
-from g2rec.tokenizers import RQVAEConfig
+from g2rec.tokenizers import RQVAEConfig, load_tokenizer
 from g2rec.training import FitConfig
 from g2rec.training.encoder import LinkConfig
 from g2rec.training.pipeline import Run
@@ -117,3 +120,26 @@ def test_the_random_control_from_a_settings_file(
     assert "6 prototypes" in capsys.readouterr().out
     found = InterestPrototypes.load(Path("by-command/tokenizer/prototypes"))
     assert (found.method, found.num_prototypes, found.indices.shape[1]) == ("random", 6, 2)
+
+
+def test_another_tokenizer_at_the_same_path_redoes_what_began_from_it(home: Path, tmp_path: Path) -> None:
+    run, _ = tokenize(home)
+    kept = run.folder / "tokenizer" / "tokenizer"
+    shutil.copytree(kept, tmp_path / "earlier")
+    begun = dataclasses.replace(CONFIG.tokenizer, start=str(tmp_path / "earlier"))
+    settings = dataclasses.replace(CONFIG, tokenizer=begun)
+    recipe = load_recipe(str(home / "toy.yaml"))
+
+    def key() -> str:
+        return fingerprint(Run(tmp_path / "run", recipe, settings).settings_of("tokenizer"))
+
+    before = key()
+    assert key() == before
+    earlier = load_tokenizer(tmp_path / "earlier")
+    with torch.no_grad():
+        next(earlier.parameters()).add_(1.0)
+    earlier.save(tmp_path / "earlier")
+    assert key() != before
+    shutil.rmtree(tmp_path / "earlier")
+    with pytest.raises(ArtifactError, match="expected a tokenizer folder"):
+        key()
