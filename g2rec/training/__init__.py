@@ -8,6 +8,7 @@ from g2rec.training.fitting import EpochSeed, FitConfig, FitReport, fit, optimiz
 from g2rec.training.g2rec import fit_g2rec
 from g2rec.training.graph_encoder import FittedGraphEncoder, fit_graph_encoder
 from g2rec.training.lightgcn import fit_lightgcn
+from g2rec.training.ranking import load_ranks, rank_all
 from g2rec.training.sequence import RecommenderModule, SequenceDataModule, fit_sasrec
 from g2rec.training.tokenizer import FittedTokenizer, fit_tokenizer
 
@@ -35,6 +36,8 @@ __all__ = [
     "fit_lightgcn",
     "fit_sasrec",
     "fit_tokenizer",
+    "load_ranks",
     "optimizer",
+    "rank_all",
     "start_or_resume",
 ]
