@@ -1,5 +1,6 @@
 """Fit an encoder and its interest prototypes together, on links and co-engagement."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -186,7 +187,8 @@ class EncoderModule(L.LightningModule):
         super().__init__()
         self.encoder, self.head, self.graph, self.start_items = encoder, head, graph, start_items
         self.link_config, self.fit_config, self.seed = link_config, fit_config, seed
-        self.start_epoch = min(link_config.warmup_epochs, fit_config.epochs - 1)
+        epochs = fit_config.epochs or math.inf
+        self.start_epoch = int(min(link_config.warmup_epochs, epochs - 1))
         self.content: Tensor | None
         self.register_buffer("content", content, persistent=False)
         labels = None if communities is None else torch.from_numpy(communities.astype(np.int64))
@@ -389,13 +391,14 @@ def fit_encoder(
         communities = community_partition(
             coengagement, gamma=head_config.gamma, seed=derive_seed(seed, "communities") % 2**31
         )
-    module = EncoderModule(
-        encoder, head, graph, content, link_config, fit_config, seed, communities=communities
-    )
     data = EncoderDataModule(
         interactions, graph, coengagement, link_config, batch_size=fit_config.batch_size, seed=seed
     )
     train = data.train_dataloader()
+    fit_config = fit_config.settled(len(train))  # type: ignore[arg-type]
+    module = EncoderModule(
+        encoder, head, graph, content, link_config, fit_config, seed, communities=communities
+    )
     report = fit(module, train, config=fit_config, folder=folder, name="encoder", seed=seed)
     encoder.learn_new_items(graph, content)
     embeddings = encoder.embed_all(graph, content)

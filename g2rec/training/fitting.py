@@ -6,6 +6,7 @@ start of each epoch, and a checkpoint holds weights, optimizer and the best scor
 a pair that disagree, hence `_Checkpoints`, which writes each file under a temporary name and renames it.
 """
 
+import dataclasses
 import logging
 import math
 import shutil
@@ -29,13 +30,16 @@ from g2rec.training.row_adamw import RowAdamW
 
 logger = logging.getLogger(__name__)
 
+_BATCHES, _EPOCHS = 600, (3, 30)
+"""What training takes that is left to the data: so many batches, in so few and so many epochs."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class FitConfig:
     """How long and how fast to train."""
 
     epochs: int = 20
-    """Passes over the training rows, at most."""
+    """Passes over the training rows, at most; 0 takes as many as make about 600 batches, but from 3 to 30."""
     batch_size: int = 256
     """Rows in a batch."""
     learning_rate: float = 1e-3
@@ -62,9 +66,13 @@ class FitConfig:
 
     def check(self) -> None:
         """Raise `ConfigError` if a value is out of range."""
-        for name in ("epochs", "batch_size", "validate_every"):
+        for name in ("batch_size", "validate_every"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}; raise it")
+        if self.epochs < 0:
+            raise ConfigError(
+                f"epochs must not be negative, got {self.epochs}; 0 takes as many as suit the data"
+            )
         for name in ("weight_decay", "warmup_steps", "patience", "minutes", "gradient_clip"):
             if getattr(self, name) < 0:
                 raise ConfigError(
@@ -76,6 +84,12 @@ class FitConfig:
             )
         if self.accelerator == "gpu" and not torch.cuda.is_available():
             raise ConfigError("accelerator is gpu, but torch finds no GPU; use accelerator=auto or cpu")
+
+    def settled(self, num_batches: int) -> "FitConfig":
+        """With epochs for so many batches in each, where they are left to the data."""
+        fewest, most = _EPOCHS
+        epochs = self.epochs or min(most, max(fewest, round(_BATCHES / max(1, num_batches))))
+        return dataclasses.replace(self, epochs=epochs)
 
 
 @dataclass(frozen=True)
@@ -121,6 +135,7 @@ def fit(
         ConfigError: If a setting is out of range, or the loss stops being finite.
     """
     config.check()
+    config = config.settled(len(train))  # type: ignore[arg-type]
     checkpoints = _Checkpoints(folder / "checkpoints", monitor, config)
     with _quiet():
         trainer = L.Trainer(

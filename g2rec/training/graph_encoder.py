@@ -96,8 +96,9 @@ def fit_graph_encoder(
     def start_items() -> Tensor:
         return _some_items(module, graph, sampler, links.counts)
 
-    module = EncoderModule(encoder, head, graph, features, link_config, fit_config, seed, start_items)
     steps = min(EPOCH_STEPS, math.ceil(len(links) / fit_config.batch_size))
+    fit_config = fit_config.settled(steps)
+    module = EncoderModule(encoder, head, graph, features, link_config, fit_config, seed, start_items)
     train = encoder_loader(
         links,
         sampler,

@@ -212,4 +212,4 @@ def _passes(stage: str, config: RunConfig) -> int:
     name = stage.partition("/")[2] or stage
     name = "sasrec" if name.startswith("sasrec") else _FITTED_AS.get(name, name)
     fit = None if stage.startswith("evaluation") else getattr(config, f"{name}_fit", None)
-    return 1 if fit is None else fit.epochs
+    return 1 if fit is None else fit.epochs or 10  # left to the data: roughly

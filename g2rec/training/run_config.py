@@ -75,7 +75,7 @@ class RunConfig:
     )
     """The interest prototypes: a head on the encoder, the paper's free memberships, or a random control."""
     encoder_fit: FitConfig = field(
-        default_factory=lambda: FitConfig(epochs=10, batch_size=2048, learning_rate=5e-3)
+        default_factory=lambda: FitConfig(epochs=0, batch_size=2048, learning_rate=5e-3)
     )
     """Training of encoder and prototypes; a row is a training event."""
     tokenizer: TokenizerConfig = field(default_factory=RQVAEConfig)
@@ -90,7 +90,9 @@ class RunConfig:
     """What is tokenized: content joined with graph embeddings, or one of them alone."""
     recommender: G2RecConfig = field(default_factory=G2RecConfig)
     """The generative recommender."""
-    recommender_fit: FitConfig = field(default_factory=FitConfig)
+    recommender_fit: FitConfig = field(
+        default_factory=lambda: FitConfig(epochs=0, batch_size=64, learning_rate=3e-3, patience=3)
+    )
     """Training of the recommender, and of the baseline tiger_decoder."""
     baselines: tuple[BaselineName, ...] = ("popularity", "item_transitions", "item_knn", "lightgcn", "sasrec")
     """What stands beside G2Rec."""
@@ -100,11 +102,15 @@ class RunConfig:
     """The baseline of content alone."""
     lightgcn: LightGCNRecommenderConfig = field(default_factory=LightGCNRecommenderConfig)
     """The LightGCN baseline."""
-    lightgcn_fit: FitConfig = field(default_factory=FitConfig)
+    lightgcn_fit: FitConfig = field(
+        default_factory=lambda: FitConfig(epochs=0, batch_size=4096, learning_rate=1e-2, patience=3)
+    )
     """Its training."""
     sasrec: SASRecConfig = field(default_factory=SASRecConfig)
     """The SASRec baselines: sasrec_bce, sasrec, sasrec_cosine, sasrec_graph set loss, logits and inputs."""
-    sasrec_fit: FitConfig = field(default_factory=FitConfig)
+    sasrec_fit: FitConfig = field(
+        default_factory=lambda: FitConfig(epochs=0, batch_size=64, learning_rate=3e-3, patience=3)
+    )
     """Their training."""
     tiger: TIGERConfig = field(default_factory=TIGERConfig)
     """TIGER, on IDs of the content alone."""

@@ -241,7 +241,10 @@ def assert_close(found: dict[str, Any], expected: dict[str, Any]) -> None:
         ({"rows": {**ROWS, "x": {"seed": 1}}}, "row x changes seed"),
         ({"rows": {**ROWS, "sasrec": {}}}, "sasrec is the name of a baseline"),
         ({"reference": "fusion"}, "the reference fusion is no row"),
-        ({"per_recipe": {"toy": {"recommender_fit.epochs": 0}}}, "per_recipe toy: epochs must be at least 1"),
+        (
+            {"per_recipe": {"toy": {"recommender_fit.epochs": -1}}},
+            "per_recipe toy: epochs must not be negative",
+        ),
         ({"base": "nowhere"}, "nowhere"),
         ({"seeds": [1]}, "bad.yaml: there is no setting seeds; GridConfig has base"),
         ({"parts": [{"rows": "g2rec"}]}, "a list for rows, got 'g2rec'"),

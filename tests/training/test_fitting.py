@@ -81,8 +81,16 @@ def test_a_loss_that_is_not_finite_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_settings_out_of_range(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="epochs must be at least 1"):
-        run(Sums(), tmp_path, epochs=0)
+    with pytest.raises(ConfigError, match="batch_size must be at least 1"):
+        run(Sums(), tmp_path, batch_size=0)
+    with pytest.raises(ConfigError, match="epochs must not be negative"):
+        run(Sums(), tmp_path, epochs=-1)
+
+
+def test_epochs_left_to_the_data() -> None:
+    epochs = [FitConfig(epochs=0).settled(batches).epochs for batches in (1, 50, 120, 10_000)]
+    assert epochs == [30, 12, 5, 3]
+    assert FitConfig(epochs=7).settled(10_000).epochs == 7
 
 
 def test_order_is_keyed_by_seed_and_epoch() -> None:
