@@ -2,7 +2,6 @@
 
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +48,12 @@ def test_it_is_committed_clean_and_ends_with_something_to_try(path: Path) -> Non
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What kernels see: the checkout, one thread, and a home, cache and temporary folder of their own."""
     home = tmp_path_factory.mktemp("home")
     (home / "tmp").mkdir()
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
-    yield {
+    return {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
         "G2REC_CACHE": str(home / "cache"),
