@@ -53,12 +53,21 @@ def test_text_in_a_time_column_names_the_row(capsys: pytest.CaptureFixture[str])
     assert "soon" in message and "row" in message
 
 
-@pytest.mark.parametrize("column", ["user", "item", "ts"])
-def test_null_and_nan(capsys: pytest.CaptureFixture[str], column: str) -> None:
-    write_events(**{column: [1, 2, None, 4, 5, 6]})
-    assert column in refused(capsys, *IMPORT)
-    write_events(**{column: [1.0, 2.0, float("nan"), 4.0, 5.0, 6.0]})
-    assert column in refused(capsys, *IMPORT)
+@pytest.mark.parametrize("gap", [None, float("nan")])
+def test_a_gap_in_the_times_is_refused(capsys: pytest.CaptureFixture[str], gap: float | None) -> None:
+    write_events(ts=[1.0, 2.0, gap, 4.0, 5.0, 6.0])
+    assert "ts" in refused(capsys, *IMPORT)
+
+
+@pytest.mark.parametrize("column", ["user", "item"])
+@pytest.mark.parametrize("gap", [None, float("nan")])
+def test_rows_without_a_user_or_an_item_are_left_out_and_counted(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, column: str, gap: float | None
+) -> None:
+    write_events(**{column: [1.0, 2.0, gap, 4.0, 5.0, 6.0]})
+    assert main(list(IMPORT)) == 0
+    assert "5 events" in capsys.readouterr().out
+    assert f"left out 1 row without {column}" in caplog.text
 
 
 def test_negative_time(capsys: pytest.CaptureFixture[str]) -> None:
