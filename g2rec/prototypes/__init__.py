@@ -10,7 +10,6 @@ from g2rec.prototypes._interests import InterestPrototypes, Memberships
 from g2rec.prototypes._losses import membership_entropy, modularity_loss, usage_balance_loss
 from g2rec.prototypes._modularity import modularity_report, soft_modularity
 from g2rec.prototypes._naming import top_items
-from g2rec.prototypes._neighbours import neighbour_memberships
 from g2rec.prototypes._quality import (
     PrototypePurity,
     PrototypeStatistics,
@@ -37,7 +36,6 @@ __all__ = [
     "membership_entropy",
     "modularity_loss",
     "modularity_report",
-    "neighbour_memberships",
     "partition_into",
     "prototype_purity",
     "prototype_statistics",
