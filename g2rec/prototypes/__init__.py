@@ -1,7 +1,7 @@
 """User-interest prototypes: a few vectors, and how far each item belongs to each of them."""
 
 from g2rec.prototypes._cluster import kmeans
-from g2rec.prototypes._community import community_partition, partition_into
+from g2rec.prototypes._community import community_partition
 from g2rec.prototypes._control import RandomPrototypesConfig, random_prototypes
 from g2rec.prototypes._fixed import FixedMemberships
 from g2rec.prototypes._free import ModularityConfig, fit_modularity
@@ -36,7 +36,6 @@ __all__ = [
     "membership_entropy",
     "modularity_loss",
     "modularity_report",
-    "partition_into",
     "prototype_purity",
     "prototype_statistics",
     "random_prototypes",
