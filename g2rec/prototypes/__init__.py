@@ -10,6 +10,7 @@ from g2rec.prototypes._interests import InterestPrototypes, Memberships
 from g2rec.prototypes._losses import membership_entropy, modularity_loss, usage_balance_loss
 from g2rec.prototypes._modularity import modularity_report, soft_modularity
 from g2rec.prototypes._naming import top_items
+from g2rec.prototypes._neighbours import neighbour_memberships
 from g2rec.prototypes._quality import (
     PrototypePurity,
     PrototypeStatistics,
@@ -36,6 +37,7 @@ __all__ = [
     "membership_entropy",
     "modularity_loss",
     "modularity_report",
+    "neighbour_memberships",
     "prototype_purity",
     "prototype_statistics",
     "random_prototypes",
