@@ -55,7 +55,7 @@ from g2rec.training import FitConfig, LinkConfig, fit_encoder
 from g2rec.training.pipeline import hardware
 
 Array = np.ndarray[Any, Any]
-HEAD = GraphHeadConfig(start="communities", balance_weight=0.0, modularity_weight=10.0)
+HEAD = GraphHeadConfig(gamma=1.0, balance_weight=0.0, modularity_weight=10.0)
 HEAD_LINKS = LinkConfig(num_edges=2048)
 HEAD_FIT = FitConfig(epochs=12, batch_size=2048, learning_rate=5e-3)
 
@@ -134,7 +134,7 @@ def quality(
             labels = labels.astype(np.int32)
             for form, batch in forms:
                 clock = time.process_time()
-                settings = ModularityConfig(num_prototypes=C, batch_items=batch)
+                settings = ModularityConfig(num_prototypes=C, gamma=1.0, batch_items=batch)
                 free = fit_modularity(graph, nothing, settings, seed=seed, start=labels)
                 note(f"from {name}, {form}", seed, free.dominant(), clock, free, labels)
         if head:
@@ -182,7 +182,7 @@ def cost(edges: int, C: int, device: str) -> dict[str, Any]:
     nothing = np.zeros((graph.num_items, 1), np.float32)
 
     def seconds(passes: int) -> float:
-        config = ModularityConfig(num_prototypes=C, passes=passes)
+        config = ModularityConfig(num_prototypes=C, gamma=1.0, passes=passes)
         clock = time.perf_counter()
         fit_modularity(graph, nothing, config, seed=0, start=label, device=device)
         return time.perf_counter() - clock

@@ -1,7 +1,7 @@
 """User-interest prototypes: a few vectors, and how far each item belongs to each of them."""
 
 from g2rec.prototypes._cluster import kmeans
-from g2rec.prototypes._community import community_partition
+from g2rec.prototypes._community import community_partition, partition_into
 from g2rec.prototypes._control import RandomPrototypesConfig, random_prototypes
 from g2rec.prototypes._fixed import FixedMemberships
 from g2rec.prototypes._free import ModularityConfig, fit_modularity
@@ -38,6 +38,7 @@ __all__ = [
     "modularity_loss",
     "modularity_report",
     "neighbour_memberships",
+    "partition_into",
     "prototype_purity",
     "prototype_statistics",
     "random_prototypes",

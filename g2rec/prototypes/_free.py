@@ -13,7 +13,7 @@ from g2rec.artifacts import derive_seed
 from g2rec.errors import ConfigError, DataError
 from g2rec.graph import CoEngagementGraph
 from g2rec.prototypes._ascend import ascend, ascend_rows
-from g2rec.prototypes._community import community_partition
+from g2rec.prototypes._community import community_partition, partition_into
 from g2rec.prototypes._interests import InterestPrototypes, Memberships
 from g2rec.shapes import Float, Int, Tensor
 
@@ -33,8 +33,8 @@ class ModularityConfig:
     """Interest prototypes, C."""
     nonzeros: int = 4
     """Prototypes that an item may belong to, rho."""
-    gamma: float = 1.0
-    """Resolution; higher favours smaller interests."""
+    gamma: float | None = None
+    """Resolution; higher favours smaller interests. Null: where Leiden finds ``num_prototypes`` of them."""
     entropy: float = 0.1
     """Weight of the memberships' entropy, in units of the mean largest gain; at 0 the optimum is hard."""
     start_entropy: float = 0.45
@@ -57,7 +57,8 @@ class ModularityConfig:
                 f"nonzeros must lie between 1 and num_prototypes={self.num_prototypes}, "
                 f"got {self.nonzeros}; lower it"
             )
-        if self.passes < 1 or not self.step_size > 0 or min(self.gamma, self.entropy, self.start_entropy) < 0:
+        least = min(self.gamma or 0.0, self.entropy, self.start_entropy)
+        if self.passes < 1 or not self.step_size > 0 or least < 0:
             raise ConfigError(
                 f"passes and step_size must be positive, gamma, entropy and start_entropy not negative, got "
                 f"{self.passes}, {self.step_size}, {self.gamma}, {self.entropy}, {self.start_entropy}; "
@@ -111,8 +112,8 @@ def fit_modularity(
         items: [I, D] item embeddings; prototype vectors are the weighted means of them.
         config: Settings.
         seed: Of the community partition, and of the draws.
-        start: [I] labels to start from; by default Leiden communities, of which those beyond
-            ``num_prototypes`` are left for their items' neighbours to decide.
+        start: [I] labels to start from; by default Leiden communities at that resolution, of which those
+            beyond ``num_prototypes`` are left for their items' neighbours to decide.
         device: Where to ascend. Full passes run in numba on the CPU, the same for any number of threads;
             in torch on a GPU, where sums may differ in their last bits.
 
@@ -126,7 +127,12 @@ def fit_modularity(
             f"embeddings cover {len(items)} items, the graph has {graph.num_items}; "
             "fit both on the same interactions"
         )
-    label = community_partition(graph, gamma=config.gamma, seed=seed) if start is None else start
+    label, gamma = start, config.gamma
+    if gamma is None:
+        communities, gamma = partition_into(graph, config.num_prototypes, seed=seed)
+        label = communities if label is None else label
+    elif label is None:
+        label = community_partition(graph, gamma=gamma, seed=seed)
     if len(label) != graph.num_items or label.min(initial=0) < 0:
         raise DataError(
             f"start needs one label of 0 or more for each of {graph.num_items} items, got {len(label)} "
@@ -135,17 +141,22 @@ def fit_modularity(
     indices, weights = spread(label, config)
     strength = graph.strength()
     if config.batch_items is not None:
-        indices, weights = _by_batches(graph, strength, indices, weights, config, seed, torch.device(device))
+        indices, weights = _by_batches(
+            graph, strength, indices, weights, config, gamma, seed, torch.device(device)
+        )
     elif torch.device(device).type == "cpu":
-        indices, weights = _by_passes(graph, strength, indices, weights, config)
+        indices, weights = _by_passes(graph, strength, indices, weights, config, gamma)
     else:
-        indices, weights = _on_device(graph, strength, indices, weights, config, torch.device(device))
+        indices, weights = _on_device(graph, strength, indices, weights, config, gamma, torch.device(device))
     order = np.argsort(-weights, axis=1, kind="stable")
     found = Memberships(
         np.take_along_axis(indices, order, axis=1).astype(np.int32),
         np.take_along_axis(weights, order, axis=1).astype(np.float32),
     )
-    logger.info("modularity prototypes: %d items, %d prototypes", graph.num_items, config.num_prototypes)
+    logger.info(
+        "modularity prototypes: %d items, %d prototypes, gamma %.2f",
+        graph.num_items, config.num_prototypes, gamma,
+    )  # fmt: skip
     vectors = _mean_vectors(found, items, config.num_prototypes)
     return InterestPrototypes(vectors, found.indices, found.weights, "modularity")
 
@@ -167,15 +178,16 @@ def spread(
 
 
 def _by_passes(
-    graph: CoEngagementGraph, strength: Array, indices: Array, weights: Array, config: ModularityConfig
-) -> tuple[Array, Array]:
+    graph: CoEngagementGraph, strength: Array, indices: Array, weights: Array, config: ModularityConfig,
+    gamma: float,
+) -> tuple[Array, Array]:  # fmt: skip
     indptr, neighbours, edge = (np.asarray(a) for a in (graph.indptr, graph.indices, graph.weights))
     total, C = max(float(strength.sum()), 1e-12), config.num_prototypes
 
     def ascend_all(step: float, entropy: float) -> tuple[Array, Array, float]:
         mass = np.bincount(indices.ravel(), (weights * strength[:, None]).ravel(), minlength=C) / total
         moved, weighed, largest = ascend_rows(
-            indptr, neighbours, edge, strength, indices, weights, config.gamma * mass, step, entropy
+            indptr, neighbours, edge, strength, indices, weights, gamma * mass, step, entropy
         )
         return moved, weighed, max(float(largest @ strength) / total, _LEAST_GAIN)
 
@@ -187,7 +199,7 @@ def _by_passes(
 
 def _on_device(
     graph: CoEngagementGraph, strength: Array, indices: Array, weights: Array, config: ModularityConfig,
-    device: torch.device,
+    gamma: float, device: torch.device,
 ) -> tuple[Array, Array]:  # fmt: skip
     state = _State(graph, strength, indices, weights, config, device)
     neighbours = torch.from_numpy(np.array(graph.indices)).to(device)
@@ -197,7 +209,7 @@ def _on_device(
     bounds = np.unique(np.concatenate(([0], cuts, [graph.num_items])))
     scale = 0.0
     for number in range(-1, config.passes):  # the first round only measures the gains
-        null, parts = config.gamma * state.mass(), []
+        null, parts = gamma * state.mass(), []
         step, entropy = (config.step_size / scale, config.entropy_at(number) * scale) if scale else (0.0, 0.0)
         for low, high in itertools.pairwise(bounds.tolist()):
             begin, end = int(graph.indptr[low]), int(graph.indptr[high])
@@ -215,7 +227,7 @@ def _on_device(
 
 def _by_batches(
     graph: CoEngagementGraph, strength: Array, indices: Array, weights: Array, config: ModularityConfig,
-    seed: int, device: torch.device,
+    gamma: float, seed: int, device: torch.device,
 ) -> tuple[Array, Array]:  # fmt: skip
     state = _State(graph, strength, indices, weights, config, device)
     neighbours = torch.from_numpy(np.array(graph.indices)).to(device)
@@ -237,7 +249,7 @@ def _by_batches(
             place = place.clamp(first[rows].unsqueeze(1), first[rows + 1].unsqueeze(1) - 1)
             row = torch.arange(len(rows), device=device).repeat_interleave(config.num_neighbors)
             share = torch.full_like(row, 1 / config.num_neighbors, dtype=torch.float64)
-            drawn, null = neighbours[place.flatten()].long(), config.gamma * mass
+            drawn, null = neighbours[place.flatten()].long(), gamma * mass
             if not scale:
                 scale = state.mean_gain(rows, state.ascend(rows, row, drawn, share, null, 0.0, 0.0)[2])
             step, entropy = shrink * config.step_size / scale, config.entropy_at(number) * scale

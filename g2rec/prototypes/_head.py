@@ -28,16 +28,16 @@ class GraphHeadConfig:
     """Prototypes that an item may belong to, rho."""
     temperature: float = 0.1
     """Of the softmax over cosines; lower is harder."""
-    gamma: float = 1.0
-    """Resolution of the modularity; higher favours smaller interests."""
+    gamma: float | None = None
+    """Resolution; higher favours smaller interests. Null: where Leiden finds ``num_prototypes`` of them."""
     modularity_weight: float = 1.0
     """Weight of the soft-modularity loss beside the link loss."""
     balance_weight: float = 0.05
     """Weight of the usage balance."""
     entropy_weight: float = 0.0
     """Weight of the memberships' entropy: above 0 softer, below 0 harder than the temperature alone."""
-    start: Literal["kmeans", "communities"] = "kmeans"
-    """Begin at the centres of k-means, or learn the co-engagement graph's communities first."""
+    start: Literal["kmeans", "communities"] = "communities"
+    """Learn the co-engagement graph's communities first, or begin with k-means, as where there is none."""
 
     def check(self) -> None:
         """Raise `ConfigError` if a value is out of range."""
@@ -53,7 +53,7 @@ class GraphHeadConfig:
         if self.start not in ("communities", "kmeans"):
             raise ConfigError(f"start must be communities or kmeans, got {self.start}; choose one")
         for name in ("gamma", "modularity_weight", "balance_weight"):
-            if getattr(self, name) < 0:
+            if (getattr(self, name) or 0.0) < 0:
                 raise ConfigError(
                     f"{name} must not be negative, got {getattr(self, name)}; 0 switches it off"
                 )
@@ -71,12 +71,15 @@ class PrototypeHead(nn.Module):
 
     The support is selected anew in each call, so an item can move to a prototype outside its old one.
 
+    ``gamma`` is the resolution of the modularity that it is trained for: 1 if the settings leave it open.
+
     Shapes: embeddings [B, D], prototypes [C, D], memberships [B, C] dense or [B, R] sparse.
     """
 
     def __init__(self, config: GraphHeadConfig, embedding_dim: int) -> None:
         super().__init__()
         self.config = config
+        self.gamma = 1.0 if config.gamma is None else config.gamma
         self.vectors = nn.Parameter(torch.randn(config.num_prototypes, embedding_dim) * embedding_dim**-0.5)
 
     def logits(self, embeddings: Float[Tensor, "B D"]) -> Float[Tensor, "B C"]:

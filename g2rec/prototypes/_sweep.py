@@ -190,9 +190,10 @@ def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
 def _row(
     graph: CoEngagementGraph, config: ModularityConfig, fits: list[tuple[InterestPrototypes, float]], key: str
 ) -> SweepRow:
+    gamma = 1.0 if config.gamma is None else config.gamma
     joined = np.diff(graph.indptr) > 0
     labels = [prototypes.dominant()[joined] for prototypes, _ in fits]
-    reports = [modularity_report(prototypes, graph, config.gamma) for prototypes, _ in fits]
+    reports = [modularity_report(prototypes, graph, gamma) for prototypes, _ in fits]
     hard = [
         soft_modularity(prototypes.memberships.hardened(), graph, config.num_prototypes)
         for prototypes, _ in fits
@@ -200,7 +201,7 @@ def _row(
     shares = [np.bincount(label, minlength=config.num_prototypes) / len(label) for label in labels]
     return SweepRow(
         num_prototypes=config.num_prototypes,
-        gamma=config.gamma,
+        gamma=gamma,
         stability=_mean(adjusted_mutual_info_score(*pair) for pair in itertools.combinations(labels, 2)),
         modularity=_mean(each["modularity_hardened"] for each in reports),
         modularity_one=_mean(hard),

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -32,6 +32,7 @@ from g2rec.prototypes import (
     community_partition,
     membership_entropy,
     modularity_loss,
+    partition_into,
     usage_balance_loss,
 )
 from g2rec.sampling import NegativeSamplerConfig, NeighborSampler, SampledSubgraph, Sampler
@@ -237,7 +238,7 @@ class EncoderModule(L.LightningModule):
         if self.current_epoch >= self.start_epoch and rest > 1:
             config = self.head.config
             p_source, p_target = self.head(source), self.head(target)
-            modularity = modularity_loss(p_source, p_target, config.gamma)
+            modularity = modularity_loss(p_source, p_target, self.head.gamma)
             both = torch.cat((p_source, p_target))
             balance, entropy = usage_balance_loss(both), membership_entropy(both)
             self.log("train_modularity", -modularity, on_step=False, on_epoch=True, batch_size=1)
@@ -385,12 +386,18 @@ def fit_encoder(
     torch.manual_seed(derive_seed(seed, "encoder", "init"))
     content_dim = 0 if content is None else content.shape[1]
     encoder = encoder_config.build(interactions.num_users, interactions.num_items, content_dim)
-    head = head_config.build(encoder.features.embedding_dim)
+    head_config.check()
     communities = None
-    if head_config.start == "communities" and coengagement.num_edges:
-        communities = community_partition(
-            coengagement, gamma=head_config.gamma, seed=derive_seed(seed, "communities") % 2**31
-        )
+    if coengagement.num_edges:
+        order = derive_seed(seed, "communities") % 2**31
+        if head_config.gamma is None:
+            communities, gamma = partition_into(coengagement, head_config.num_prototypes, seed=order)
+            head_config = replace(head_config, gamma=gamma)
+        elif head_config.start == "communities":
+            communities = community_partition(coengagement, gamma=head_config.gamma, seed=order)
+    if head_config.start != "communities":
+        communities = None
+    head = head_config.build(encoder.features.embedding_dim)
     data = EncoderDataModule(
         interactions, graph, coengagement, link_config, batch_size=fit_config.batch_size, seed=seed
     )

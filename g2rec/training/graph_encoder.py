@@ -56,7 +56,8 @@ def fit_graph_encoder(
     Args:
         graph: Its events are all trained on.
         encoder_config: ``LightGCNConfig`` or ``GraphSAGEConfig``.
-        head_config: The prototypes.
+        head_config: The prototypes; without a co-engagement graph they start from k-means, at gamma 1 unless
+            another is set.
         fit_config: Length and rates; a row is an event, and an epoch has at most `EPOCH_STEPS` batches.
         folder: Gets checkpoints and logs; an earlier run that was cut off there is resumed.
         seed: Of the initial weights and all draws.
@@ -71,10 +72,6 @@ def fit_graph_encoder(
     link_config = link_config or LinkConfig(num_threads=2)
     link_config.check(encoder_config.num_layers)
     fit_config.check()
-    if head_config.start != "kmeans":
-        raise ConfigError(
-            f"on a graph alone prototypes start from k-means, got start={head_config.start}; set start=kmeans"
-        )
     features = None
     if content is not None:
         if len(content) != graph.num_items:

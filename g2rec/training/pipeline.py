@@ -215,7 +215,7 @@ class Run:
         path = self.home("encoder")
         config = self.config
         head = config.prototypes if isinstance(config.prototypes, GraphHeadConfig) else GraphHeadConfig(
-            modularity_weight=0.0, balance_weight=0.0
+            modularity_weight=0.0, balance_weight=0.0, gamma=1.0
         )  # fmt: skip
 
         config.prototypes.check()  # before the encoder is trained

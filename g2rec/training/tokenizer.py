@@ -177,7 +177,8 @@ class TokenizerModule(L.LightningModule):
         if self.joint in ("joint", "one_way") and isinstance(self.interests, PrototypeHead):
             p_source, p_target = memberships[num_items:].tensor_split(2)
             head = self.interests.config
-            loss = loss + head.modularity_weight * modularity_loss(p_source, p_target, head.gamma)
+            modularity = modularity_loss(p_source, p_target, self.interests.gamma)
+            loss = loss + head.modularity_weight * modularity
             loss = loss + head.balance_weight * usage_balance_loss(memberships[:num_items])
         return loss, out
 

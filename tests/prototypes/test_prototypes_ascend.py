@@ -77,8 +77,8 @@ def test_device_passes_are_the_numba_passes(monkeypatch: pytest.MonkeyPatch) -> 
     graph, group = planted()
     config = ModularityConfig(num_prototypes=8, passes=6)
     indices, weights = spread(group.astype(np.int32), config)
-    here = _by_passes(graph, graph.strength(), indices, weights, config)
-    there = _on_device(graph, graph.strength(), indices, weights, config, torch.device("cpu"))
+    here = _by_passes(graph, graph.strength(), indices, weights, config, 1.0)
+    there = _on_device(graph, graph.strength(), indices, weights, config, 1.0, torch.device("cpu"))
     np.testing.assert_array_equal(here[0], there[0])
     np.testing.assert_allclose(here[1], there[1], rtol=1e-5, atol=1e-9)
 
@@ -89,7 +89,7 @@ def test_a_poor_start_is_left(batch_items: int | None, start: str) -> None:
     graph, group = planted()
     rng = np.random.default_rng(0)
     labels = {"random": rng.integers(0, 10, ITEMS), "merged": group // 2}[start].astype(np.int32)
-    config = ModularityConfig(num_prototypes=10, batch_items=batch_items)
+    config = ModularityConfig(num_prototypes=10, gamma=1.0, batch_items=batch_items)
     found = fit_modularity(graph, np.zeros((ITEMS, 1), np.float32), config, seed=0, start=labels)
     truth = np.delete(group, 5)
     assert adjusted_mutual_info_score(truth, np.delete(found.dominant(), 5)) > 0.9

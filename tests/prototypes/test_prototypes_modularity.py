@@ -4,6 +4,7 @@ import networkx as nx
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import adjusted_mutual_info_score
 
 from g2rec.errors import ConfigError, DataError
 from g2rec.graph import CoEngagementGraph
@@ -15,6 +16,7 @@ from g2rec.prototypes import (
     fit_modularity,
     modularity_loss,
     modularity_report,
+    partition_into,
     random_prototypes,
     soft_modularity,
 )
@@ -85,7 +87,7 @@ def test_minibatch_estimate_is_unbiased_on_a_weighted_graph() -> None:
 def test_free_memberships_find_planted_groups_from_a_bad_start() -> None:
     graph = planted()
     items = np.eye(graph.num_items, dtype=np.float32)
-    config = ModularityConfig(num_prototypes=6, nonzeros=3, passes=100)
+    config = ModularityConfig(num_prototypes=6, nonzeros=3, gamma=1.0, passes=100)
     truth = Memberships((np.arange(60) // 15)[:, None].astype(np.int32), np.ones((60, 1), np.float32))
     best = soft_modularity(truth, graph, 6)
     noisy = (np.arange(60) // 15).astype(np.int32)
@@ -105,6 +107,35 @@ def test_free_memberships_find_planted_groups_from_a_bad_start() -> None:
     again = fit_modularity(graph, items, config, seed=0)
     other = fit_modularity(graph, items, config, seed=0)
     assert np.array_equal(again.weights, other.weights)
+
+
+def ring_of_cliques(num_cliques: int, size: int) -> CoEngagementGraph:
+    """Cliques in a ring, each joined to the next by one edge; at gamma = 1 modularity merges them by twos."""
+    edges = {}
+    for clique in range(num_cliques):
+        items = range(clique * size, (clique + 1) * size)
+        edges |= {(i, j): 1.0 for i in items for j in items if i < j}
+        edges[clique * size, (clique * size + size) % (num_cliques * size) + 1] = 1.0
+    return from_edges(num_cliques * size, edges)
+
+
+def test_as_many_communities_as_prototypes_where_modularity_merges_them() -> None:
+    cliques, size = 30, 4
+    graph = ring_of_cliques(cliques, size)
+    truth = np.arange(cliques * size) // size
+    assert len(np.unique(community_partition(graph))) < cliques
+    label, gamma = partition_into(graph, cliques)
+    assert gamma > 1
+    assert adjusted_mutual_info_score(truth, label) == pytest.approx(1)
+    items = np.eye(graph.num_items, dtype=np.float32)
+    for given, found in ((None, True), (1.0, False)):
+        config = ModularityConfig(num_prototypes=cliques, gamma=given)
+        dominant = fit_modularity(graph, items, config, seed=0).dominant()
+        assert (adjusted_mutual_info_score(truth, dominant) > 0.99) == found
+    # As many as there are at gamma = 1, and more than there can be.
+    assert partition_into(graph, 3)[1] == 1.0
+    label, _ = partition_into(graph, 500)
+    assert len(np.unique(label)) <= graph.num_items
 
 
 def test_entropy_softens() -> None:
