@@ -59,8 +59,8 @@ def summarize(
         num_samples: Bootstrap resamples.
 
     Returns:
-        ``unmasked`` and ``masked`` ({metric@K: {mean, low, high}}), ``slices`` (masked R@10 and N@10 of
-        head, torso, tail and cold targets), ``coverage@10``, ``gini@10``, ``novelty@10`` (bits),
+        ``unmasked`` and ``masked`` ({metric@K: {mean, low, high}}), ``slices`` (the same of masked R@10 and
+        N@10, for head, torso, tail and cold targets), ``coverage@10``, ``gini@10``, ``novelty@10`` (bits),
         ``num_users`` and ``left_out_when_masked``.
 
     Raises:
@@ -86,8 +86,12 @@ def summarize(
     report["slices"] = {
         name: {
             "num_users": int(members.sum()),
-            f"recall@{k}": _mean(expected_recall_at_k(above[members], tied[members], k)),
-            f"ndcg@{k}": _mean(expected_ndcg_at_k(above[members], tied[members], k)),
+            **{
+                f"{metric}@{k}": bootstrap_interval(
+                    _MEASURES[metric](above[members], tied[members], k), seed=seed, num_samples=num_samples
+                )._asdict()
+                for metric in ("recall", "ndcg")
+            },
         }
         for name, members in popularity_slices(ranks.target[kept], item_counts).items()
     }
@@ -111,7 +115,3 @@ def _side(ranks: TargetRanks, masked: bool) -> tuple[Tensor, Tensor]:
         return ranks.num_above, ranks.num_tied
     kept = ~ranks.in_history
     return ranks.masked_above[kept], ranks.masked_tied[kept]
-
-
-def _mean(values: Tensor) -> float:
-    return float(values.mean()) if values.numel() else 0.0

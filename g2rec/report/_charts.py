@@ -61,9 +61,12 @@ def models(entries: Mapping[str, Mapping[str, Any]], ours: str, metric: str, tit
 
 
 def slices(entries: Mapping[str, Mapping[str, Any]], metric: str, title: str) -> Spec:
-    """One masked metric of each model by how popular the target is; slices without a user are left out."""
+    """One masked metric of each model by how popular the target is, with its 95% interval.
+
+    Slices without a user are left out.
+    """
     rows = [
-        {"model": name, "slice": part, "users": found["num_users"], "value": found[metric]}
+        {"model": name, "slice": part, "users": found["num_users"], **found[metric]}
         for name, entry in entries.items()
         for part, found in entry["slices"].items()
         if found["num_users"]
@@ -71,13 +74,30 @@ def slices(entries: Mapping[str, Mapping[str, Any]], metric: str, title: str) ->
     held = [part for part in SLICES if any(row["slice"] == part for row in rows)]
     encoding = {
         "y": _names("model"),
-        "x": _quantity("value", title),
+        "yOffset": {"field": "slice", "sort": held},
         "color": _series("slice", held, "target"),
-        "shape": {"field": "slice", "scale": {"domain": held}},
-        "tooltip": [{"field": "model"}, {"field": "slice"}, _number("value", ".4f", title), _number("users")],
+        "tooltip": [
+            {"field": "model"},
+            {"field": "slice"},
+            *(_number(key, ".4f", title if key == "mean" else key) for key in ("mean", "low", "high")),
+            _number("users"),
+        ],
     }
-    mark = {"type": "point", "filled": True, "size": 70, "opacity": 1}
-    return {"data": {"values": rows}, "height": 28 * len(entries), "encoding": encoding, "mark": mark}
+    layers: list[Spec] = [
+        {
+            "mark": {"type": "rule", "strokeWidth": 1.6, "aria": False},
+            "encoding": {"x": _quantity("low", title), "x2": {"field": "high"}},
+        },
+        {
+            "mark": {"type": "point", "filled": True, "size": 45, "opacity": 1},
+            "encoding": {
+                "x": {**_quantity("mean", title), "axis": {"tickCount": 5}},
+                "shape": {"field": "slice", "scale": {"domain": held}},
+            },
+        },
+    ]
+    height = 13 * max(2, len(held)) * len(entries)
+    return {"data": {"values": rows}, "height": height, "encoding": encoding, "layer": layers}
 
 
 def curves(series: Mapping[str, tuple[NDArray[Any], NDArray[Any]]], title: str) -> Spec:

@@ -78,15 +78,25 @@ def models_table(models: Mapping[str, Mapping[str, Any]], ours: str) -> str:
         cells = [f'<th scope="row">{escape(name)}</th>']
         for _, part, metric in _COLUMNS:
             value = entry[part][metric]
-            mark = ' class="best"' if round(value["mean"], 4) == best[part, metric] else ""
-            interval = f'<span class="interval">{value["low"]:.4f} to {value["high"]:.4f}</span>'
-            cells.append(f"<td><span{mark}>{value['mean']:.4f}</span>{interval}</td>")
+            cells.append(_measured(value, round(value["mean"], 4) == best[part, metric]))
         cells.append(f"<td>{entry['coverage@10']:.1%}</td>")
         seconds = "" if entry["seconds"] is None else f"{entry['seconds']:,.1f}"
         cells.append(f"<td>{entry['parameters']:,}</td><td>{seconds}</td>")
         row = '<tr class="ours">' if name == ours else "<tr>"
         rows.append(f"{row}{''.join(cells)}</tr>")
     return _table(heads, rows, "")
+
+
+def intervals_table(
+    heads: Sequence[str], rows: Mapping[str, Sequence[Mapping[str, float] | None]], missing: str
+) -> str:
+    """One row a name: means with their intervals, ``missing`` where there is None."""
+    nothing = f"<td>{escape(missing)}</td>"
+    held = []
+    for name, values in rows.items():
+        cells = "".join(nothing if value is None else _measured(value) for value in values)
+        held.append(f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>')
+    return _table(heads, held, "")
 
 
 def word_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -97,6 +107,12 @@ def word_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A plain table of figures, the first column at the left."""
     return _table(heads, [_row(row) for row in rows], "")
+
+
+def _measured(value: Mapping[str, float], best: bool = False) -> str:
+    mark = ' class="best"' if best else ""
+    interval = f'<span class="interval">{value["low"]:.4f} to {value["high"]:.4f}</span>'
+    return f"<td><span{mark}>{value['mean']:.4f}</span>{interval}</td>"
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -29,7 +29,7 @@ def leaderboard_section(metrics: Mapping[str, Any], ours: str) -> str:
 
 
 def slices_section(metrics: Mapping[str, Any]) -> str:
-    """Masked R@10 and N@10 of head, torso, tail and cold targets; empty where they were not measured."""
+    """Masked R@10 and N@10 of head, torso, tail and cold targets with intervals; empty if not measured."""
     models = {name: entry for name, entry in _ranked(metrics).items() if entry.get("slices")}
     if not models:
         return ""
@@ -37,9 +37,13 @@ def slices_section(metrics: Mapping[str, Any]) -> str:
     recall, ndcg = (
         next(name for name in first["head"] if name.startswith(kind)) for kind in ("recall", "ndcg")
     )
+    if not isinstance(first["head"][ndcg], Mapping):
+        raise KeyError("intervals of the slices")  # from before they were measured
     charts = "".join(
         _html.chart(
-            _charts.slices(models, metric, title), f"Masked {title} by the popularity of the target", ""
+            _charts.slices(models, metric, title),
+            f"Masked {title} by the popularity of the target, with 95% intervals",
+            f"{title}, masked: mean over the users of the slice and 95% bootstrap interval.",
         )
         for metric, title in (
             (recall, recall.replace("recall", "Recall")),
@@ -47,16 +51,10 @@ def slices_section(metrics: Mapping[str, Any]) -> str:
         )
     )
     held = [part for part in _charts.SLICES if part in first]
-    rows = [
-        [
-            name,
-            *(
-                f"{entry['slices'][part][ndcg]:.4f}" if entry["slices"][part]["num_users"] else "none"
-                for part in held
-            ),
-        ]
+    rows = {
+        name: [entry["slices"][part][ndcg] if entry["slices"][part]["num_users"] else None for part in held]
         for name, entry in models.items()
-    ]
+    }
     heads = [
         f"{ndcg.replace('ndcg', 'NDCG')} masked",
         *(f"{part} ({first[part]['num_users']:,})" for part in held),
@@ -66,7 +64,8 @@ def slices_section(metrics: Mapping[str, Any]) -> str:
         "torso the second, the tail the rest; cold targets have no training event. In brackets, the users "
         "whose target is in the slice."
     )
-    return _html.section("Slices", f'<div class="pair">{charts}</div>{_html.table(heads, rows)}', note)
+    table = _html.intervals_table(heads, rows, "none")
+    return _html.section("Slices", f'<div class="pair">{charts}</div>{table}', note)
 
 
 def _ranked(metrics: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

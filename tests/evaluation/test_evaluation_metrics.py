@@ -144,7 +144,12 @@ def test_masked_figures_leave_out_targets_in_the_history() -> None:
     assert report["masked"]["recall@2"]["mean"] == 1.0
     assert report["masked"]["hit@2"] == report["masked"]["recall@2"]
     assert report["coverage@10"] == 1.0
-    assert sum(part["num_users"] for part in report["slices"].values()) == 2
+    slices = report["slices"].values()
+    assert sum(part["num_users"] for part in slices) == 2
+    for part in slices:
+        assert part["ndcg@10"]["low"] <= part["ndcg@10"]["mean"] <= part["ndcg@10"]["high"]
+    whole = sum(part["num_users"] * part["ndcg@10"]["mean"] for part in slices) / 2
+    assert whole == pytest.approx(report["masked"]["ndcg@10"]["mean"])
 
 
 def test_bad_input_is_one_sentence() -> None:

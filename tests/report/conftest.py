@@ -39,7 +39,7 @@ def figures(recall: float) -> dict[str, Any]:
 
     part = {"recall@10": measured(recall), "ndcg@10": measured(recall / 2)}
     sides = {
-        name: {"num_users": users, "recall@10": recall, "ndcg@10": recall / 2}
+        name: {"num_users": users, **part}
         for name, users in (("head", 5), ("torso", 4), ("tail", 3), ("cold", 0))
     }
     counts = {"coverage@10": 0.25, "seconds": 1.5, "parameters": 1000}

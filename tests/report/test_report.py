@@ -124,6 +124,23 @@ def test_a_run_without_slices_still_has_a_page(run: Path) -> None:
     assert "<h2>Slices</h2>" not in write_report(run).read_text()
 
 
+def test_slices_have_intervals(run: Path) -> None:
+    page = write_report(run).read_text()
+    section = page[page.index("<h2>Slices</h2>") :]
+    section = section[: section.index("</section>")]
+    assert "head (5)" in section and "cold (0)" in section
+    assert '<span>0.1500</span><span class="interval">0.1350 to 0.1650</span>' in section
+    assert section.count("<td>none</td>") == 2  # nobody's target is cold
+    assert '"high"' in section  # the charts draw them too
+
+    metrics = json.loads((run / "metrics.json").read_text())
+    for entry in metrics["models"].values():
+        entry["slices"]["head"]["ndcg@10"] = 0.1  # as written before there were intervals
+    (run / "metrics.json").write_text(json.dumps(metrics))
+    with pytest.raises(ArtifactError, match=r"intervals of the slices.*g2rec evaluate"):
+        write_report(run)
+
+
 def test_a_loss_that_is_not_finite_is_a_gap(run: Path) -> None:
     log = run / "encoder" / "logs" / "csv" / "version_1" / "metrics.csv"
     log.write_text("epoch,step,train_loss\n1,2,inf\n")
