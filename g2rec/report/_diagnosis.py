@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from scipy.sparse import csr_matrix
 from g2rec.bundle import Bundle, Interest, ItemLabels, group_words, item_labels, item_terms
 from g2rec.prototypes import PrototypePurity, PrototypeStatistics, prototype_purity, prototype_statistics
 from g2rec.report._drift import Drift, measure_drift
+from g2rec.report._modularity import MeasuredModularity, measure_modularity
+from g2rec.report._settings import read_run_settings
 from g2rec.tokenizers import category_agreement, code_usage, collision_rate, prefix_similarity
 
 
@@ -19,6 +22,8 @@ class Diagnosis:
     """Everything measured on one bundle; each part is computed once, when it is first asked for."""
 
     bundle: Bundle
+    run: Path | None = None
+    """The run's folder, whose graph the prototypes are measured on."""
 
     @cached_property
     def popularity(self) -> NDArray[np.int64]:
@@ -54,6 +59,13 @@ class Diagnosis:
         if self.labels is None:
             return None
         return prototype_purity(self.bundle.prototypes, self.labels.index)
+
+    @cached_property
+    def modularity(self) -> MeasuredModularity | None:
+        """Of the prototypes beside Leiden's communities, if the run has their graph."""
+        if self.run is None:
+            return None
+        return measure_modularity(self.run, self.bundle.prototypes, read_run_settings(self.run))
 
     @cached_property
     def interests(self) -> list[Interest]:
@@ -117,6 +129,7 @@ class Diagnosis:
             "categories": None if self.labels is None else self.labels.source,
             "purity": None if purity is None else purity.overall,
             "purity_by_chance": None if purity is None else purity.chance,
+            "modularity": None if self.modularity is None else self.modularity.figures(),
             "softness": self.bundle.prototypes.softness(),
             "prototypes": prototypes,
             "levels": self.levels,

@@ -10,6 +10,7 @@ from g2rec.report import _charts, _html
 from g2rec.report._diagnosis import Diagnosis
 from g2rec.report._drift import Drift
 from g2rec.report._layout import ANCHORS
+from g2rec.report._modularity import modularity_table
 from g2rec.report._payload import Payload
 
 SHOWN = 20
@@ -74,6 +75,7 @@ def prototypes_section(diagnosis: Diagnosis) -> str:
         f"<p>{escape(_purity(diagnosis))}</p>",
         _sizes(diagnosis),
         _drift(diagnosis, drift) if drift is not None else "",
+        modularity_table(diagnosis.modularity) if diagnosis.modularity is not None else "",
         f'<h3>The {shown} largest</h3><div class="cards">{cards}</div>',
         f"<details><summary>All {prototypes.num_prototypes} as a table</summary>{_all(diagnosis)}</details>",
     ]

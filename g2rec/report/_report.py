@@ -44,7 +44,7 @@ def write_report(run: Path) -> Path:
     if not isinstance(metrics, dict) or not metrics.get("models"):
         raise ArtifactError(f"{run}/metrics.json holds no model; run `g2rec evaluate` on it again")
     bundle = Bundle.load(run / "bundle")
-    diagnosis = Diagnosis(bundle)
+    diagnosis = Diagnosis(bundle, run)
     try:
         payload = make_payload(diagnosis)
         sections = _sections(run, metrics, diagnosis, payload)

@@ -19,7 +19,7 @@ _MODELS = ("encoder", "prototypes", "tokenizer", "recommender")
 
 def run_section(run: Path, metrics: Mapping[str, Any]) -> str:
     """Facts, the settings of the four models, the whole settings file and the stages."""
-    settings = _settings(run)
+    settings = read_run_settings(run)
     models = {name: _model(name, settings) for name in _MODELS if isinstance(settings.get(name), dict)}
     facts = {
         "recipe": str(metrics.get("recipe", "")),
@@ -52,7 +52,8 @@ def run_section(run: Path, metrics: Mapping[str, Any]) -> str:
     return _html.section("What was run", "\n".join(parts), "")
 
 
-def _settings(run: Path) -> Mapping[str, Any]:
+def read_run_settings(run: Path) -> Mapping[str, Any]:
+    """The run's settings file as it stands; empty without one."""
     file = run / "settings.yaml"
     if not file.is_file():
         return {}

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,17 @@ import pyarrow as pa
 import pytest
 from toy_bundle import NUM_ITEMS, make_bundle
 
+from g2rec.artifacts import save_folder
 from g2rec.bundle import Bundle
 from g2rec.errors import ConfigError, DataError
+from g2rec.graph import CoEngagementConfig, CoEngagementGraph, build_coengagement
+from g2rec.prototypes import (
+    GraphHeadConfig,
+    InterestPrototypes,
+    Memberships,
+    community_partition,
+    soft_modularity,
+)
 from g2rec.report import interests_table
 from g2rec.report._diagnosis import Diagnosis
 from g2rec.report._drift import measure_drift
@@ -125,6 +135,52 @@ def test_a_page_with_categories_has_purity_and_agreement() -> None:
     assert cells[1] == "1.000 ± 0.000"  # items that share the first code have the same content
     assert cells[3:] == ["5", "1.000", "1.000"]  # and the same category
     assert codes.count('class="chart"') == 3
+
+
+def with_graph(folder: Path, bundle: Bundle) -> CoEngagementGraph:
+    """The graph and encoder stages of a run, as far as modularity needs them."""
+    graph = build_coengagement(bundle.interactions, CoEngagementConfig())
+    made = {"graph/coengagement": graph.save(folder / "graph/coengagement").content_hash}
+    labels = community_partition(graph, gamma=2.0, seed=0)
+    parts = Memberships(labels[:, None], np.ones((len(labels), 1), np.float32))
+    vectors = np.ones((int(labels.max()) + 1, 4), np.float32)
+    found = InterestPrototypes(vectors, parts.indices, parts.weights, "graph_head")
+    found.save(folder / "encoder/prototypes", made_from=made)
+    config = GraphHeadConfig(num_prototypes=len(vectors), gamma=2.0)
+    save_folder(folder / "encoder/fitted", "fitted_encoder", tensors={}, config=config, made_from=made)
+    return graph
+
+
+def test_modularity_stands_beside_that_of_communities(tmp_path: Path) -> None:
+    bundle = make_bundle()
+    learnt = dataclasses.replace(bundle.prototypes, method="graph_head")
+    bundle = dataclasses.replace(bundle, prototypes=learnt)
+    graph = with_graph(tmp_path, bundle)
+    diagnosis = Diagnosis(bundle, tmp_path)
+    found = diagnosis.figures()["modularity"]
+    assert (found["gamma"], found["start"]) == (2.0, "communities")
+    rows = {row["name"]: row for row in found["rows"]}
+    assert len(rows) == 6
+    # prototypes that are Leiden's communities have their modularity, soft or hard
+    for kind in ("soft", "hardened"):
+        same = rows[f"prototypes after the encoder, {kind}"]
+        assert {**same, "name": ""} == {**rows["Leiden, γ = 2"], "name": ""}
+    joint, C = rows["prototypes after joint training, soft"], bundle.prototypes.num_prototypes
+    for key, gamma in (("at_one", 1.0), ("at_gamma", 2.0)):
+        asked = soft_modularity(bundle.prototypes.memberships, graph, C, gamma)
+        assert joint[key] == pytest.approx(asked)
+        assert rows[f"Leiden, γ = {gamma:.0f}"][key] > asked
+    section = prototypes_section(diagnosis)
+    assert "<h3>Modularity</h3>" in section and "Q, γ = 2.00" in section and "began from Leiden" in section
+
+
+def test_modularity_is_left_out_without_the_graph_of_the_prototypes(tmp_path: Path) -> None:
+    bundle = make_bundle()
+    assert Diagnosis(bundle, tmp_path).modularity is None
+    graph = with_graph(tmp_path, bundle)
+    dataclasses.replace(graph, weights=graph.weights * 2).save(tmp_path / "graph/coengagement")
+    assert Diagnosis(bundle, tmp_path).modularity is None
+    assert "Modularity" not in prototypes_section(Diagnosis(bundle, tmp_path))
 
 
 def test_a_page_without_categories_says_so_once() -> None:
