@@ -331,7 +331,11 @@ class Run:
         )
 
     def evaluate(self) -> dict[str, Any]:
-        """Rank the whole catalogue for every test user with every model; write ``metrics.json``."""
+        """Rank the whole catalogue for every test user with every model; write ``metrics.json``.
+
+        The bundle is written before the first baseline is fitted, so that a run that is cut off can be used,
+        and again with the figures in its card.
+        """
         settings = self.config.evaluation
         log = self.interactions
         check_cutoffs(settings.cutoffs, log.num_items)
@@ -339,6 +343,7 @@ class Run:
         models: dict[str, Any] = {}
         ranks: dict[str, TargetRanks] = {}
         ours = self.recommender
+        self.write_bundle()
         fitted: dict[str, Recommender] = {name: self.baseline(name) for name in self.config.baselines}
         for name, model in {**fitted, "g2rec": ours}.items():
             title = TITLES[name]
@@ -365,18 +370,26 @@ class Run:
             "paired": _against_best_baseline(models, ranks),
         }
         write_json(self.folder / "metrics.json", metrics)
-        if (self.folder / "bundle").is_dir():  # so that its card has the figures
-            self.write_bundle()
+        self.write_bundle()
         return metrics
 
     def write_bundle(self) -> Bundle:
-        """Everything that recommending needs, in one folder."""
+        """Everything that recommending needs, in one folder; its card has the figures, if there are any."""
+        bundle = dataclasses.replace(self._bundle, card=self._card())
+        hashes = self._hashes("recommender/model", "tokenizer/tokenizer", *_TOKEN_PARTS)
+        path = self.folder / "bundle"
+        if not self._bundle_is_current(path, hashes, bundle.card):
+            bundle.save(path, config=self.config, made_from=hashes)
+        return bundle
+
+    @cached_property
+    def _bundle(self) -> Bundle:
         tokens = self.tokenizer
         if tokens.embeddings is None or tokens.prototypes is None:
             raise ArtifactError(
                 "a bundle needs embeddings and prototypes, the tokenizer stage holds none; fit it again"
             )
-        bundle = Bundle(
+        return Bundle(
             self.interactions,
             tokens.embeddings,
             tokens.prototypes,
@@ -386,13 +399,7 @@ class Run:
             ContentEmbedding.fit(
                 self.interactions, tokens.embeddings.items, tokens.prototypes, self.config.prototypes
             ),
-            self._card(),
         )
-        hashes = self._hashes("recommender/model", "tokenizer/tokenizer", *_TOKEN_PARTS)
-        path = self.folder / "bundle"
-        if not self._bundle_is_current(path, hashes, bundle.card):
-            bundle.save(path, config=self.config, made_from=hashes)
-        return bundle
 
     def _bundle_is_current(self, path: Path, hashes: dict[str, str], card: CardFacts) -> bool:
         if not path.is_dir():

@@ -9,8 +9,11 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from toy_run import TINY, TOY
+
+from g2rec.bundle import Bundle
 
 COMMAND = [sys.executable, "-m", "g2rec", "run", "toy.yaml", "--config", "tiny.yaml", "--out", "run"]
 FITTED = ["encoder", "tokenizer", "recommender", "baselines/sasrec"]
@@ -71,7 +74,13 @@ def test_kill_in_every_stage(tmp_path: Path, undisturbed: dict[str, float]) -> N
         stop_when(folder, stage, signal.SIGKILL)
     for stage in FITTED:
         stop_when(folder, f"{stage}/checkpoints/last.ckpt", signal.SIGKILL)
+    early = Bundle.load(folder / "run" / "bundle")  # written before the baselines
+    assert early.card.metrics is None
+    assert "not evaluated" in (folder / "run" / "bundle" / "README.md").read_text().lower()
+    assert early.recommend(early.item_ids(np.arange(3)), k=5).num_rows == 5
     again = accuracy(finish(folder))
+    card = Bundle.load(folder / "run" / "bundle").card
+    assert card.metrics == json.loads((folder / "run" / "metrics.json").read_text())
     for stage in FITTED:
         sessions = list((folder / "run" / stage / "logs" / "csv").glob("version_*"))
         assert len(sessions) == 2, f"{stage} was not resumed"
