@@ -27,7 +27,7 @@ def run(
     """Run everything on a graph recipe: data, graph, encoder, tokenizer, recommender, baselines, report.
 
     What an earlier run in the same folder has done with the same settings is reused; a run that was cut off
-    goes on at its last epoch. The bundle is there, to recommend and to serve, before the baselines are trained.
+    goes on at its last epoch. The bundle is written before the baselines are trained, ready to serve.
 
     Args:
         recipe: A recipe's name (see g2rec data list) or a YAML file.
