@@ -113,7 +113,22 @@ def find_function(function: str) -> Callable[..., Any]:
 
 
 class _Help(jsonargparse.DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Keeps the paragraphs of a description and the line of an example."""
+    """Keeps the paragraphs of a description and the line of an example, and says types in words."""
+
+    def _get_type_str(self, action: argparse.Action) -> str | None:
+        said = super()._get_type_str(action)
+        return None if said is None else _type_in_words(said)
+
+
+def _type_in_words(said: str) -> str:
+    """``<class 'Path'>`` as path, ``Optional[Literal['a', 'b']]`` as a | b | null, a tuple as a list."""
+    said = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", said)
+    said = re.sub(r"\bOptional\[(.*)\]$", r"\1 | null", said)
+    said = re.sub(
+        r"\bLiteral\[([^\]]*)\]", lambda found: found[1].replace("'", "").replace(", ", " | "), said
+    )
+    said = re.sub(r"\btuple\[([^\[\]]*), \.\.\.\]", r"list of \1", said)
+    return re.sub(r"\bPath\b", "path", said)
 
 
 def flags_of(call: Callable[..., Any]) -> list[str]:

@@ -1,5 +1,6 @@
 """Using a run: recommendations on the terminal, the report, and the HTTP service."""
 
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -66,7 +67,9 @@ def serve(run: Path, settings: ServeConfig) -> None:
         settings: Address, batching, limits.
     """
     settings.check()
-    bundle = Bundle.load(_bundle(run))
+    folder = _bundle(run)
+    print(f"g2rec: loading {folder}; the address follows when it listens", file=sys.stderr, flush=True)
+    bundle = Bundle.load(folder)
     items = bundle.interactions.num_items
 
     def announce(address: str) -> None:

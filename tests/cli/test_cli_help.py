@@ -1,5 +1,6 @@
 """Every command's help is complete and its example is a command; the shell completes what there is."""
 
+import re
 import shlex
 import shutil
 import subprocess
@@ -25,6 +26,8 @@ def test_the_help_is_complete(words: tuple[str, ...], capsys: pytest.CaptureFixt
     assert len(usage.splitlines()) < 8
     assert said.rstrip().endswith(f"example:\n  g2rec {COMMANDS[words].example}")
     assert "Args:" not in said
+    types = re.findall(r"type: (.*?)(?:, default|\)|, known)", " ".join(said.split()))
+    assert not [kind for kind in types if re.search(r"<|Optional|Literal|tuple|Path|'", kind)]
     parser = make_parser(words, find_function(COMMANDS[words].function))
     silent = [
         action.dest for action in parser._actions if action.help in (None, "") and "." not in action.dest
