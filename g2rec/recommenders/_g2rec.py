@@ -300,7 +300,7 @@ class G2Rec(Recommender):
         if bool(known.all()):
             return
         self.known_items = torch.nonzero(known).flatten().to(self.device)
-        self.known_column = (known.long().cumsum(0) - 1).to(self.device)
+        self.known_column = (known.long().cumsum(0) - 1).clamp(min=0).to(self.device)
         if self.item_embedding is not None:
             self.item_embedding.weight[~known] = 0
 
@@ -434,12 +434,13 @@ class G2Rec(Recommender):
         target = targets[row, position]
         total = hidden.new_zeros(())
         if self.config.dense_weight:
-            logits = self._dense_logits(hidden, catalogue, *_seen_at(inputs, row, position))
-            if self.known_items is not None:
-                logits, target_column = logits[:, self.known_items], self.known_column[target]
-            else:
-                target_column = target
-            dense = F.cross_entropy(logits, target_column, label_smoothing=self.config.label_smoothing)
+            seen, first = _seen_at(inputs, row, position)
+            among, goal = catalogue, target
+            if self.known_items is not None:  # every item of a training sequence is one of them
+                among, goal = catalogue[self.known_items], self.known_column[target]
+                seen = self.known_column[seen]
+            logits = self._dense_logits(hidden, among, seen, first)
+            dense = F.cross_entropy(logits, goal, label_smoothing=self.config.label_smoothing)
             total = total + self.config.dense_weight * dense
         if self.decoder is not None:
             total = total + self.config.token_weight * self.decoder.loss(hidden, self.codes[target])

@@ -1,5 +1,6 @@
 """A sparse item-by-item matrix whose rows are added up for the items of a history, on the device."""
 
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +21,14 @@ class Rows(NamedTuple):
     values: Float[Tensor, " E"]
 
     def times(self, x: Float[Tensor, "M D"]) -> Float[Tensor, "N D"]:
-        """The product, without a gradient."""
+        """The product, without a gradient; a GPU's sparse product shares the long rows among its threads."""
+        if x.is_cuda:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", ".*(CSR tensor support|invariant checks).*")
+                parts = (self.indptr, self.indices, self.values)
+                size = (len(self.indptr) - 1, len(x))
+                matrix = torch.sparse_csr_tensor(*parts, size=size, check_invariants=False)
+            return matrix @ x
         return F.embedding_bag(
             self.indices, x, self.indptr, mode="sum", per_sample_weights=self.values, include_last_offset=True
         )

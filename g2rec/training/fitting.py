@@ -59,8 +59,9 @@ class FitConfig:
     """Epochs between two validations."""
     gradient_clip: float = 0.0
     """Largest norm of the gradient; 0 does not clip."""
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
-    """Arithmetic of the forward and backward passes; ranking scores are float32 in any case."""
+    precision: Literal["32-true", "tf32", "bf16-mixed"] = "32-true"
+    """Arithmetic of the forward and backward passes; tf32 rounds what a GPU multiplies to ten bits. Ranking
+    scores are float32 in any case."""
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     """Where to train; ``auto`` takes a GPU where there is one."""
 
@@ -142,7 +143,7 @@ def fit(
             max_epochs=config.epochs,
             accelerator=config.accelerator,
             devices=1,
-            precision=config.precision,
+            precision="bf16-mixed" if config.precision == "bf16-mixed" else "32-true",
             gradient_clip_val=config.gradient_clip or None,
             check_val_every_n_epoch=config.validate_every,
             num_sanity_val_steps=0,
@@ -162,7 +163,7 @@ def fit(
     if resume is not None:
         logger.info("%s: resuming from %s", name, resume)
     module.train()  # parts that an earlier stage fitted come in evaluation mode
-    with _quiet():
+    with _quiet(), matmul_precision("high" if config.precision == "tf32" else "highest"):
         try:
             trainer.fit(module, train, validation, ckpt_path=resume, weights_only=True)
         except SystemExit:  # what Lightning makes of Ctrl-C
@@ -212,6 +213,17 @@ def optimizer(module: L.LightningModule, config: FitConfig, slower: Mapping[str,
 
     schedule = torch.optim.lr_scheduler.LambdaLR(adamw, share)
     return {"optimizer": adamw, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+@contextmanager
+def matmul_precision(precision: Literal["highest", "high"]) -> Iterator[None]:
+    """Multiply float32 matrices as they are (highest) or, on a GPU that can, as TF32 (high) meanwhile."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 @contextmanager

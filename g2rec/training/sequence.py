@@ -15,7 +15,7 @@ from g2rec.interactions import Interactions
 from g2rec.recommenders import HistoryBatch, Recommender, SASRec, SASRecConfig, history_batch, pad_windows
 from g2rec.shapes import Int, Tensor
 from g2rec.training.batches import BatchKey, batches
-from g2rec.training.fitting import FitConfig, FitReport, fit, optimizer
+from g2rec.training.fitting import FitConfig, FitReport, fit, matmul_precision, optimizer
 from g2rec.training.ranking import batch_ndcg
 
 MONITOR = "val_ndcg@10"
@@ -158,7 +158,7 @@ class RecommenderModule(L.LightningModule):
 
     def validation_step(self, batch: ValidationBatch, batch_index: int) -> None:
         """Add up N@10; ranking is in float32 whatever the training precision."""
-        with torch.autocast(self.device.type, enabled=False):
+        with torch.autocast(self.device.type, enabled=False), matmul_precision("highest"):
             values = batch_ndcg(self.model, batch.batch, batch.target, masked=self.masked)
         self.log(MONITOR, values.mean().float(), batch_size=len(values))
 

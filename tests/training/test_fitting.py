@@ -8,6 +8,7 @@ import torch
 
 from g2rec.errors import ConfigError
 from g2rec.training import BatchKey, FitConfig, FitReport, batches, fit, optimizer
+from g2rec.training.fitting import matmul_precision
 
 ROWS = torch.randn(100, 4, generator=torch.Generator().manual_seed(1))
 
@@ -39,7 +40,7 @@ class Sums(L.LightningModule):
         return optimizer(self, FitConfig(learning_rate=0.05, warmup_steps=5))
 
 
-def run(module: Sums, folder: Path, **settings: int) -> FitReport:
+def run(module: Sums, folder: Path, **settings: object) -> FitReport:
     def make(key: BatchKey) -> torch.Tensor:
         return ROWS[torch.from_numpy(key.rows)]
 
@@ -102,3 +103,21 @@ def test_order_is_keyed_by_seed_and_epoch() -> None:
     assert rows(1, 0) == rows(1, 0)
     assert sorted(rows(1, 0)) == list(range(10))
     assert rows(1, 0) != rows(1, 1) != rows(2, 1)
+
+
+def test_tf32_is_for_training_alone(tmp_path: Path) -> None:
+    seen = []
+
+    class Watched(Sums):
+        def training_step(self, batch: torch.Tensor, index: int) -> torch.Tensor:
+            seen.append(torch.get_float32_matmul_precision())
+            return super().training_step(batch, index)
+
+    before = torch.get_float32_matmul_precision()
+    run(Watched(), tmp_path / "tf32", epochs=1, precision="tf32")
+    assert set(seen) == {"high"}
+    assert torch.get_float32_matmul_precision() == before
+    with matmul_precision("high"):
+        with matmul_precision("highest"):  # as the validation of a recommender
+            assert torch.get_float32_matmul_precision() == "highest"
+        assert torch.get_float32_matmul_precision() == "high"
