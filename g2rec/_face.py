@@ -6,17 +6,18 @@ import tempfile
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from g2rec.bundle import Bundle
-from g2rec.cli.invoke import Settings, read_settings
-from g2rec.cli.pipeline import open_run
 from g2rec.interactions import as_table, import_events
-from g2rec.training.pipeline import Run
 
-__all__ = ["Bundle", "Run", "Settings", "fit", "load", "run"]
+if TYPE_CHECKING:  # what trains imports Lightning, and reading a bundle needs none of it
+    from g2rec.cli.run_settings import Settings
+    from g2rec.training.pipeline import Run
+
+__all__ = ["Bundle", "fit", "load", "run"]
 
 
 def load(path: str | Path) -> Bundle:
@@ -36,11 +37,11 @@ def load(path: str | Path) -> Bundle:
 
 def run(
     recipe: str | Path,
-    config: Settings | None = None,
+    config: "Settings | None" = None,
     *,
     out: str | Path | None = None,
     mirror: str | Path | None = None,
-) -> Run:
+) -> "Run":
     """A run on a graph recipe, whose stages are made when they are asked for: ``g2rec run`` step by step.
 
     ``run.interactions``, ``run.graphs``, ``run.encoder``, ``run.tokenizer`` and ``run.recommender`` are the
@@ -56,6 +57,9 @@ def run(
     Raises:
         ConfigError: If a setting or the recipe is unknown.
     """
+    from g2rec.cli.pipeline import open_run
+    from g2rec.cli.run_settings import read_settings
+
     folder = Path("runs") / Path(recipe).stem if out is None else Path(out)
     known = None if mirror is None else Path(mirror)
     return open_run(folder, str(recipe), read_settings(config), known)
@@ -70,7 +74,7 @@ def fit(
     time: str | None = None,
     title: str | None = None,
     text: Sequence[str] = (),
-    config: Settings | None = None,
+    config: "Settings | None" = None,
     out: str | Path | None = None,
     evaluate: bool = False,
 ) -> Bundle:
@@ -97,6 +101,9 @@ def fit(
         ConfigError: If a setting is unknown or out of range.
         DataError: If a column is missing, or holds what it should not.
     """
+    from g2rec.cli.pipeline import open_run
+    from g2rec.cli.run_settings import read_settings
+
     settings = read_settings(config)
     folder = Path(tempfile.mkdtemp(prefix="g2rec-")) if out is None else Path(out)
     with contextlib.ExitStack() as cleanup:

@@ -3,10 +3,12 @@
 from g2rec.artifacts._fingerprint import derive_seed, fingerprint, to_plain
 from g2rec.artifacts._folder import FORMAT_VERSION, Folder, adopt_folder, open_folder, save_folder
 from g2rec.artifacts._io import disk_error, hash_file, read_json, replace_path, write_json
+from g2rec.artifacts._stage import StageRecord, read_record
 
 __all__ = [
     "FORMAT_VERSION",
     "Folder",
+    "StageRecord",
     "adopt_folder",
     "derive_seed",
     "disk_error",
@@ -14,6 +16,7 @@ __all__ = [
     "hash_file",
     "open_folder",
     "read_json",
+    "read_record",
     "replace_path",
     "save_folder",
     "to_plain",

@@ -3,7 +3,7 @@
 import time as clock
 from pathlib import Path
 
-from g2rec.artifacts import fingerprint, read_json, to_plain, write_json
+from g2rec.artifacts import StageRecord, fingerprint, read_json, to_plain, write_json
 from g2rec.cli.pipeline import open_run
 from g2rec.cli.settings import write_settings
 from g2rec.cli.show import Steps, announce
@@ -18,7 +18,6 @@ from g2rec.graph import (
     find_log_files,
 )
 from g2rec.training.run_config import RunConfig
-from g2rec.training.stages import StageRecord
 
 
 def graph_build(

@@ -11,21 +11,17 @@ import re
 import signal
 import sys
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib import import_module
-from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import jsonargparse
 
-from g2rec.cli.settings import check_keys, check_settings_files, resolve_preset, with_known_settings
-from g2rec.errors import ConfigError, G2RecError
-from g2rec.training.run_config import RunConfig
+from g2rec.cli.settings import check_settings_files, resolve_preset, with_known_settings
+from g2rec.errors import G2RecError
 
 _INTERRUPTED = 130
 _WIDTH = 79
-Settings = RunConfig | Mapping[str, Any] | str | Path
-"""Settings of a run: themselves, a mapping of them, a preset's name, or a YAML file."""
 
 
 def invoke(words: tuple[str, ...], function: str, arguments: list[str], example: str = "") -> int:
@@ -39,19 +35,19 @@ def invoke(words: tuple[str, ...], function: str, arguments: list[str], example:
         settings = _settings_type(call)
         if settings is not None:
             arguments = resolve_preset(arguments)
-            if settings is RunConfig:
+            if settings.__name__ == "RunConfig":  # by name: its room imports Lightning
                 arguments = with_known_settings(arguments)
             others = [name for name in inspect.signature(call).parameters if name != "settings"]
             check_settings_files(arguments, settings, others)
         values = parser.parse_args(arguments)
-        code: int | None = call(**_keywords(call, parser.instantiate(values)))
+        code: int | None = call(**keywords(call, parser.instantiate(values)))
     except KeyboardInterrupt:
         print("\ng2rec: interrupted; the same command resumes where it stopped", file=sys.stderr)
         return _INTERRUPTED
     except G2RecError as error:
         return _refuse(str(error))
     except jsonargparse.ArgumentError as error:
-        return _refuse(_of_another_class(error, settings) or _one_line(error))
+        return _refuse(of_another_class(error, settings) or one_line(error))
     except OSError as error:
         if error.errno not in (
             errno.ENOSPC,
@@ -65,35 +61,6 @@ def invoke(words: tuple[str, ...], function: str, arguments: list[str], example:
         where = f" {error.filename}" if error.filename else ""
         return _refuse(f"writing{where} failed: {error.strerror}; mend that and run the same command again")
     return code or 0
-
-
-def read_settings(config: Settings | None = None) -> RunConfig:
-    """Settings of a run, from what ``--config`` takes or from Python values.
-
-    Args:
-        config: A preset's name, a YAML file, a mapping as such a file holds, or the settings themselves.
-
-    Raises:
-        ConfigError: If there is no such file or preset, or a setting is unknown or out of range.
-    """
-    if isinstance(config, RunConfig):
-        return config
-    parser = make_parser((), _settings_only)
-    try:
-        if config is None or isinstance(config, Mapping):
-            check_keys(dict(config or {}), RunConfig, "config")
-            values = parser.parse_object(dict(config or {}))
-        else:
-            arguments = resolve_preset(["--config", str(config)])
-            check_settings_files(arguments, RunConfig)
-            values = parser.parse_args(arguments)
-    except jsonargparse.ArgumentError as error:
-        raise ConfigError(_of_another_class(error, RunConfig) or _one_line(error)) from None
-    return _keywords(_settings_only, parser.instantiate(values))["settings"]  # type: ignore[no-any-return]
-
-
-def _settings_only(settings: RunConfig) -> None:
-    """What `read_settings` parses for."""
 
 
 def _terminate(signum: int, frame: Any) -> None:
@@ -135,12 +102,15 @@ def flags_of(call: Callable[..., Any]) -> list[str]:
     """All flags of a command, those of its settings included."""
     given = inspect.signature(call).parameters.items()
     own = [f"--{name}" for name, value in given if name != "settings" and value.default is not value.empty]
-    return [*own, *(_settings_flags() if _settings_type(call) is not None else ())]
+    settings = _settings_type(call)
+    return [*own, *(_settings_flags(settings) if settings is not None else ())]
 
 
 @functools.cache
-def _settings_flags() -> tuple[str, ...]:
-    known = make_parser((), _settings_only)._actions
+def _settings_flags(settings: type) -> tuple[str, ...]:
+    parser = jsonargparse.ArgumentParser(exit_on_error=False)
+    _add_settings(parser, settings)
+    known = parser._actions
     return tuple(flag for action in known for flag in action.option_strings if flag not in ("-h", "--help"))
 
 
@@ -149,11 +119,6 @@ def make_parser(
 ) -> jsonargparse.ArgumentParser:
     """A parser of the function's arguments; a parameter ``settings`` spreads its fields at the top level."""
     settings = _settings_type(call)
-    # Otherwise jsonargparse gives --tokenizer.num_levels to the first class of the union that has it,
-    # whatever class a settings file or an earlier flag names.
-    unions = {} if settings is None else _unions(settings)
-    kinds: list[type | str] = [kind for members in unions.values() for kind in members]
-    jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True, subclasses_enabled=kinds)
     parser = jsonargparse.ArgumentParser(
         prog=f"g2rec {' '.join(words)}",
         usage=None if settings is None else _usage(words, call),
@@ -164,13 +129,21 @@ def make_parser(
         allow_abbrev=False,
     )
     if settings is not None:
-        parser.add_argument("--config", action="config", help="a YAML file of settings, or a preset's name")
-        parser.add_class_arguments(settings, as_group=False)
+        _add_settings(parser, settings)
     several = [name for name, kind in get_type_hints(call).items() if _takes_all_words(call, name, kind)]
     for name in several:
         parser.add_argument(name, nargs="*", default=[], help=f"any number of {name}")
     parser.add_function_arguments(call, as_group=False, as_positional=True, skip={"settings", *several})
     return parser
+
+
+def _add_settings(parser: jsonargparse.ArgumentParser, settings: type) -> None:
+    # Otherwise jsonargparse gives --tokenizer.num_levels to the first class of the union that has it,
+    # whatever class a settings file or an earlier flag names.
+    kinds: list[type | str] = [kind for members in _unions(settings).values() for kind in members]
+    jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True, subclasses_enabled=kinds)
+    parser.add_argument("--config", action="config", help="a YAML file of settings, or a preset's name")
+    parser.add_class_arguments(settings, as_group=False)
 
 
 def _usage(words: tuple[str, ...], call: Callable[..., Any]) -> str:
@@ -211,7 +184,8 @@ def _unions(settings: type) -> dict[str, list[type]]:
     return found
 
 
-def _keywords(call: Callable[..., Any], values: Any) -> dict[str, Any]:
+def keywords(call: Callable[..., Any], values: Any) -> dict[str, Any]:
+    """Arguments of a function from what was parsed for it."""
     # jsonargparse marks a name that its namespace uses itself, such as items, with a zero-width space
     given = {key.lstrip("\u200b"): value for key, value in vars(values).items() if key != "config"}
     settings = _settings_type(call)
@@ -222,7 +196,7 @@ def _keywords(call: Callable[..., Any], values: Any) -> dict[str, Any]:
     return {**given, "settings": settings(**own)}
 
 
-def _of_another_class(error: jsonargparse.ArgumentError, settings: type | None) -> str | None:
+def of_another_class(error: jsonargparse.ArgumentError, settings: type | None) -> str | None:
     """A sentence on a setting that the class in force has not, such as --tokenizer.rounds for an RQ-VAE."""
     where = re.search(r'key "(\w+)"', str(error))
     what = re.search(r"class_path '(?:\w+\.)*(\w+)':\s+Option '(\w+)' is not accepted", str(error))
@@ -245,7 +219,7 @@ def _names(kind: Any) -> list[str]:
     return [field.name for field in dataclasses.fields(kind)]
 
 
-def _one_line(error: jsonargparse.ArgumentError) -> str:
+def one_line(error: jsonargparse.ArgumentError) -> str:
     """jsonargparse's message, without the types that only its authors need."""
     lines = [line.strip(" -") for line in str(error).splitlines() if line.strip()]
     telling = [

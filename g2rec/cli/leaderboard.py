@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from g2rec.cli.invoke import read_settings
+from g2rec.cli.run_settings import read_settings
 from g2rec.cli.settings import preset_path
 from g2rec.leaderboard import cell_figures, write_leaderboard
 from g2rec.training.grid import Cell, GridConfig, GridPlan, read_grid

@@ -6,7 +6,6 @@ from typing import Literal
 
 from g2rec.bundle import Bundle
 from g2rec.cli.show import print_table
-from g2rec.report import write_report
 from g2rec.serving import ServeConfig, run_server
 
 
@@ -53,6 +52,8 @@ def report(run: Path) -> None:
     Args:
         run: A run's folder, evaluated.
     """
+    from g2rec.report import write_report
+
     print(write_report(run))
 
 

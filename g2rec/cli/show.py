@@ -1,12 +1,14 @@
 """What the commands print: a line a stage, download bars, interests and recommendations."""
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm.auto import tqdm
 
-from g2rec.bundle import Bundle
-from g2rec.training.stages import StageRecord
+from g2rec.artifacts import StageRecord
+
+if TYPE_CHECKING:  # the commands on data show no bundle
+    from g2rec.bundle import Bundle
 
 _TITLE_WIDTH = 56
 
@@ -61,7 +63,7 @@ class Steps:
             self._bar = None
 
 
-def print_interests(bundle: Bundle, number: int) -> None:
+def print_interests(bundle: "Bundle", number: int) -> None:
     """The largest interests: the words that set them apart, and their top items."""
     interests = sorted(bundle.interests(), key=lambda interest: -interest.mass)[:number]
     print(f"\nThe {len(interests)} largest of {bundle.prototypes.num_prototypes} interest prototypes:")
@@ -71,7 +73,7 @@ def print_interests(bundle: Bundle, number: int) -> None:
         print(f"  #{interest.index:<3} {interest.mass:5.0f} items  {words}{titles}")
 
 
-def print_recommendations(bundle: Bundle, number: int, k: int = 10) -> None:
+def print_recommendations(bundle: "Bundle", number: int, k: int = 10) -> None:
     """The top ``k`` for a few users, with titles."""
     log = bundle.interactions
     step = max(1, log.num_users // number)

@@ -6,14 +6,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from g2rec.artifacts import hash_file
+from g2rec.artifacts import StageRecord, hash_file
 from g2rec.cli.settings import write_settings
 from g2rec.cli.show import announce
 from g2rec.errors import ArtifactError
 from g2rec.graph import InteractionGraph
 from g2rec.tokenizers import SemanticIds, fit_subwords
 from g2rec.training.run_config import RunConfig
-from g2rec.training.stages import StageRecord
 
 
 def subwords(run: Path, settings: RunConfig) -> None:

@@ -1,6 +1,5 @@
 """Hard communities, where memberships start, and the resolution at which there are as many as asked for."""
 
-import networkit as nk
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,6 +28,8 @@ def community_partition(
     Returns:
         [I] community of each item, numbered by falling size from 0.
     """
+    import networkit as nk  # 1.6 s, of which recommending needs none
+
     source, target, weight = graph.edge_list()
     once = source < target
     network = nk.GraphFromCoo(

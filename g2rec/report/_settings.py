@@ -9,9 +9,9 @@ from typing import Any
 import yaml
 
 from g2rec import __version__
+from g2rec.artifacts import StageRecord, read_record
 from g2rec.errors import ArtifactError
 from g2rec.report import _html
-from g2rec.training.stages import StageRecord, read_record
 
 _MODELS = ("encoder", "prototypes", "tokenizer", "recommender")
 """Settings whose kind is shown at once."""

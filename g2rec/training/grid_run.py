@@ -22,10 +22,9 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 
-from g2rec.artifacts import write_json
+from g2rec.artifacts import read_record, write_json
 from g2rec.errors import ConfigError, G2RecError
 from g2rec.training.grid import Job
-from g2rec.training.stages import read_record
 
 logger = logging.getLogger(__name__)
 _SLOTS_PER_GPU = 6

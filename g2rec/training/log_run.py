@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from g2rec.artifacts import fingerprint, hash_file, read_json
+from g2rec.artifacts import StageRecord, fingerprint, hash_file, read_json
 from g2rec.encoders import NodeEmbeddings
 from g2rec.errors import ConfigError, DataError
 from g2rec.graph import InteractionGraph
@@ -18,7 +18,7 @@ from g2rec.tokenizers import SemanticIds
 from g2rec.training.encoder import FittedEncoder
 from g2rec.training.graph_encoder import fit_graph_encoder
 from g2rec.training.run_config import RunConfig
-from g2rec.training.stages import StageRecord, run_stage
+from g2rec.training.stages import run_stage
 from g2rec.training.tokenizer import fit_tokenizer
 
 Progress = Callable[[str, int, int], None]

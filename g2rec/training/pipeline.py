@@ -15,11 +15,13 @@ import numpy as np
 import torch
 
 from g2rec.artifacts import (
+    StageRecord,
     derive_seed,
     fingerprint,
     hash_file,
     open_folder,
     read_json,
+    read_record,
     write_json,
 )
 from g2rec.bundle import Bundle, CardFacts, ContentEmbedding
@@ -50,7 +52,7 @@ from g2rec.training.encoder import FittedEncoder, fit_encoder
 from g2rec.training.g2rec import fit_g2rec
 from g2rec.training.ranking import load_ranks, rank_all, save_ranks
 from g2rec.training.run_config import BaselineName, RunConfig
-from g2rec.training.stages import StageRecord, read_record, run_stage
+from g2rec.training.stages import run_stage
 from g2rec.training.tokenizer import fit_tokenizer
 
 T = TypeVar("T")

@@ -9,31 +9,15 @@ import logging
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from g2rec.artifacts import read_json, write_json
+from g2rec.artifacts import StageRecord, read_record, write_json
 from g2rec.errors import ArtifactError
 from g2rec.training.fitting import start_or_resume
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class StageRecord:
-    """What is known of a stage that is done."""
-
-    name: str
-    key: str
-    """Hash of everything that the stage depends on."""
-    line: str
-    """Counts, for people."""
-    seconds: float
-    """Wall-clock time of the session that finished it."""
-    reused: bool = False
-    """Whether this run loaded it instead of making it."""
 
 
 def run_stage(
@@ -77,18 +61,6 @@ def run_stage(
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     announce(record)
     return result
-
-
-def read_record(folder: Path) -> StageRecord | None:
-    """What an earlier run remembered of a stage; None if it is not done."""
-    file = folder / "stage.json"
-    if not file.is_file():
-        return None
-    try:
-        known: dict[str, Any] = read_json(file)
-        return StageRecord(known["name"], known["key"], known["line"], known["seconds"], reused=True)
-    except (ArtifactError, KeyError, TypeError):
-        return None
 
 
 def _sweep(folder: Path) -> None:

@@ -4,6 +4,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,19 @@ def test_the_help_is_complete(words: tuple[str, ...], capsys: pytest.CaptureFixt
         action.dest for action in parser._actions if action.help in (None, "") and "." not in action.dest
     ]
     assert not silent, f"{words} says nothing of {silent}"
+
+
+def test_commands_that_do_not_train_do_not_import_lightning() -> None:
+    """It costs three CPU seconds."""
+    light = [words for words in COMMANDS if words[0] in ("data", "recommend", "report", "serve")]
+    assert len(light) == 7
+    code = (
+        "import contextlib, sys\nfrom g2rec.cli import main\nmain(['--help'])\n"
+        f"for words in {light}:\n with contextlib.suppress(SystemExit): main([*words, '--help'])\n"
+        "print('lightning' in sys.modules, 'networkit' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False False"
 
 
 @ALL

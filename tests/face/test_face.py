@@ -178,10 +178,11 @@ def test_a_table_without_events_is_refused() -> None:
 def test_importing_is_light() -> None:
     code = (
         "import sys, g2rec; assert {'fit', 'load', 'run', 'Bundle'} <= set(dir(g2rec)); "
-        "print('torch' in sys.modules); g2rec.nothing"
+        "print('torch' in sys.modules); g2rec.Bundle, g2rec.load; "
+        "print('lightning' in sys.modules); g2rec.nothing"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stdout == "False\n"
+    assert done.stdout == "False\nFalse\n"
     assert "module 'g2rec' has no attribute 'nothing'" in done.stderr
 
 

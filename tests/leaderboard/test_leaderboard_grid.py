@@ -15,7 +15,7 @@ import yaml
 from toy_run import TINY, TOY
 
 from g2rec.cli import main
-from g2rec.cli.invoke import read_settings
+from g2rec.cli.run_settings import read_settings
 from g2rec.cli.settings import preset_path
 from g2rec.training.grid import GridPlan, read_grid
 from g2rec.training.grid_plan import plan_grid

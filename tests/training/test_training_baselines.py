@@ -8,6 +8,7 @@ import pytest
 import torch
 from toy_run import TOY
 
+from g2rec.artifacts import StageRecord
 from g2rec.errors import ConfigError, DataError
 from g2rec.graph import build_coengagement
 from g2rec.interactions import TRAIN, Interactions
@@ -35,7 +36,6 @@ from g2rec.training.pipeline import TITLES, Run
 from g2rec.training.ranking import rank_all
 from g2rec.training.run_config import RunConfig
 from g2rec.training.sequence import ITEM_GRAPH
-from g2rec.training.stages import StageRecord
 
 SMALL = TransformerConfig(embedding_dim=16, num_layers=1, num_heads=2, dropout=0.0, max_len=10)
 CONFIG = RunConfig(

@@ -7,6 +7,7 @@ import pytest
 import torch
 from toy_run import TOY
 
+from g2rec.artifacts import StageRecord
 from g2rec.recipes import load_recipe
 from g2rec.recommenders import (
     RPG,
@@ -23,7 +24,6 @@ from g2rec.tokenizers import LETTERConfig, OPQConfig, RQVAEConfig
 from g2rec.training import FitConfig
 from g2rec.training.pipeline import TITLES, Run
 from g2rec.training.run_config import RunConfig
-from g2rec.training.stages import StageRecord
 
 SMALL = TransformerConfig(embedding_dim=16, num_layers=1, num_heads=2, dropout=0.0, max_len=10)
 ONCE = FitConfig(epochs=1, batch_size=64, accelerator="cpu")

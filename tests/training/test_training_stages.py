@@ -10,7 +10,7 @@ import pytest
 import torch
 from toy_run import TINY, TOY
 
-from g2rec.artifacts import fingerprint
+from g2rec.artifacts import StageRecord, fingerprint
 from g2rec.cli import main
 from g2rec.encoders import LightGCNConfig
 from g2rec.errors import ArtifactError, ConfigError
@@ -21,7 +21,6 @@ from g2rec.training import FitConfig
 from g2rec.training.encoder import LinkConfig
 from g2rec.training.pipeline import Run
 from g2rec.training.run_config import RunConfig
-from g2rec.training.stages import StageRecord
 
 SHORT = FitConfig(epochs=2, batch_size=512, accelerator="cpu")
 CONFIG = RunConfig(
