@@ -14,6 +14,7 @@ What most need is here::
 - `fit`: a table of events (pandas, polars, Arrow, a file) to a `Bundle`.
 - `load`: a `Bundle` from its folder.
 - `run`: a run on a graph recipe, whose stages are made when they are asked for.
+- `compare`: many models on many recipes, protocols and seeds, in one table.
 - `Bundle`: recommend, recommend_many, explain, similar, search, tokenize, add_items, interests, save.
 
 The rooms below, in the order in which data flows: ``recipes``, ``interactions``, ``graph``, ``sampling``,
@@ -23,8 +24,8 @@ The rooms below, in the order in which data flows: ``recipes``, ``interactions``
 
 __version__ = "0.1.0"
 
-_FACE = ("Bundle", "fit", "load", "run")
-__all__ = ["Bundle", "__version__", "fit", "load", "run"]
+_FACE = ("Bundle", "compare", "fit", "load", "run")
+__all__ = ["Bundle", "__version__", "compare", "fit", "load", "run"]
 
 
 def __getattr__(name: str) -> object:

@@ -14,10 +14,11 @@ from g2rec.bundle import Bundle
 from g2rec.interactions import as_table, import_events
 
 if TYPE_CHECKING:  # what trains imports Lightning, and reading a bundle needs none of it
+    from g2rec.cli.leaderboard import Grid
     from g2rec.cli.run_settings import Settings
     from g2rec.training.pipeline import Run
 
-__all__ = ["Bundle", "fit", "load", "run"]
+__all__ = ["Bundle", "compare", "fit", "load", "run"]
 
 
 def load(path: str | Path) -> Bundle:
@@ -63,6 +64,46 @@ def run(
     folder = Path("runs") / Path(recipe).stem if out is None else Path(out)
     known = None if mirror is None else Path(mirror)
     return open_run(folder, str(recipe), read_settings(config), known)
+
+
+def compare(
+    recipes: str | Sequence[str] = (),
+    grid: "Grid | None" = None,
+    *,
+    base: "Settings | None" = None,
+    out: str | Path = "runs/leaderboard",
+    mirror: str | Path | None = None,
+    slots: int | None = None,
+) -> dict[str, Any]:
+    """Measure many models on many recipes, protocols and seeds: ``g2rec leaderboard``.
+
+    What is done with the same settings is kept, and what was cut off goes on: call it again. Into ``out`` go
+    ``leaderboard.md``, ``leaderboard.json``, a plot for each recipe, and the runs.
+
+    Args:
+        recipes: Recipes (see ``g2rec data list``); of a grid that names recipes, only these.
+        grid: What is compared: a shipped grid's name, a YAML file, or a mapping as such a file holds (``g2rec
+            leaderboard --help`` says what one holds); some baselines and G2Rec, three seeds, if None.
+        base: Settings of every run instead of the grid's, as for `run`.
+        out: The leaderboard's folder.
+        mirror: A local folder with recipes' files, used instead of downloading where it has the recipe.
+        slots: Stages made at once, each in a process of its own; if neither this nor the grid says, 6 on each
+            GPU, and 1 without one. A script that asks for more than one needs ``if __name__ == "__main__"``.
+
+    Returns:
+        What ``leaderboard.json`` holds: ``boards``, one for each recipe and protocol, whose ``rows`` hold
+        figures with intervals and paired tests; ``failures``, a sentence for each cell that failed.
+
+    Raises:
+        ConfigError: If a recipe, row, protocol or setting is unknown or out of range.
+    """
+    from g2rec.cli.leaderboard import make_leaderboard, plan_leaderboard
+
+    names, folder = (recipes,) if isinstance(recipes, str) else tuple(recipes), Path(out)
+    plan, at_once = plan_leaderboard(
+        names, grid, base, folder, None if mirror is None else Path(mirror), slots
+    )
+    return make_leaderboard(plan, folder, at_once)
 
 
 def fit(

@@ -1,17 +1,22 @@
 """``g2rec leaderboard``: many models, recipes, protocols and seeds, in one table."""
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tqdm.auto import tqdm
 
-from g2rec.cli.run_settings import read_settings
+from g2rec.cli.run_settings import Settings, read_settings
 from g2rec.cli.settings import preset_path
 from g2rec.leaderboard import cell_figures, write_leaderboard
-from g2rec.training.grid import Cell, GridConfig, GridPlan, read_grid
+from g2rec.training.grid import Cell, GridConfig, GridPlan, Job, read_grid
 from g2rec.training.grid_plan import plan_grid
 from g2rec.training.grid_run import Finished, choose_slots, run_jobs
 from g2rec.training.grid_time import describe_plan
+
+Grid = GridConfig | Mapping[str, Any] | str | Path
+"""What is compared: itself, a mapping of its settings, a shipped grid's name, or a YAML file."""
 
 
 def leaderboard(
@@ -53,19 +58,14 @@ def leaderboard(
             6 on each GPU, and 1 without one.
         dry_run: Say how long it would take, and what would be done; do nothing.
     """
-    config = GridConfig() if grid is None else read_grid(_path(grid))
-    plan = plan_grid(config, read_settings(base or config.base), recipes, out=out, mirror=mirror)
-    slots = choose_slots(config.slots if slots is None else slots)
-    pending = plan.pending()
-    print(f"Leaderboard in {out}: {describe_plan(plan, pending, out, slots)}.", flush=True)
+    plan, slots = plan_leaderboard(recipes, grid, base, out, mirror, slots)
     if dry_run:
+        pending = _describe(plan, out, slots)
         homes = {job.home for job in pending}
         for cell in plan.cells:
             print(f"{'to do' if cell.job.home in homes else 'done ':<6} {cell}")
         return 0
-    with _Lines(plan, len(pending)) as lines:
-        failures = run_jobs(pending, slots=slots, report=lines.show)
-    figures = write_leaderboard(plan, out, failures)
+    figures = make_leaderboard(plan, out, slots)
     print(f"\nTable: {out / 'leaderboard.md'}\nFigures: {out / 'leaderboard.json'}")
     if not figures["failures"]:
         return 0
@@ -76,8 +76,45 @@ def leaderboard(
     return 1
 
 
-def _path(grid: str) -> Path:
-    return Path(grid) if Path(grid).exists() else preset_path(grid)
+def plan_leaderboard(
+    recipes: Sequence[str],
+    grid: Grid | None,
+    base: Settings | None,
+    out: Path,
+    mirror: Path | None,
+    slots: int | None,
+) -> tuple[GridPlan, int]:
+    """What the command and `g2rec.compare` are asked for: the plan, and how many stages at once."""
+    config = _grid(grid)
+    settings = read_settings(config.base if base is None else base)
+    plan = plan_grid(config, settings, recipes, out=out, mirror=mirror)
+    return plan, choose_slots(config.slots if slots is None else slots)
+
+
+def make_leaderboard(plan: GridPlan, out: Path, slots: int) -> dict[str, Any]:
+    """Make what is left of a leaderboard, with a line a cell, and write it.
+
+    Returns:
+        What ``leaderboard.json`` holds.
+    """
+    pending = _describe(plan, out, slots)
+    with _Lines(plan, len(pending)) as lines:
+        failures = run_jobs(pending, slots=slots, report=lines.show)
+    return write_leaderboard(plan, out, failures)
+
+
+def _describe(plan: GridPlan, out: Path, slots: int) -> list[Job]:
+    pending = plan.pending()
+    print(f"Leaderboard in {out}: {describe_plan(plan, pending, out, slots)}.", flush=True)
+    return pending
+
+
+def _grid(grid: Grid | None) -> GridConfig:
+    if isinstance(grid, GridConfig):
+        return grid
+    if grid is None or isinstance(grid, Mapping):
+        return read_grid(grid or {})
+    return read_grid(Path(grid) if Path(grid).exists() else preset_path(str(grid)))
 
 
 class _Lines:

@@ -14,9 +14,11 @@ import pytest
 import yaml
 from toy_run import TINY, TOY
 
+import g2rec
 from g2rec.cli import main
 from g2rec.cli.run_settings import read_settings
 from g2rec.cli.settings import preset_path
+from g2rec.errors import ConfigError
 from g2rec.training.grid import GridPlan, read_grid
 from g2rec.training.grid_plan import plan_grid
 from g2rec.training.grid_run import Finished, run_jobs
@@ -142,6 +144,21 @@ def test_what_is_done_is_not_done_again(
     longer = plan(here / "out", parts=[*GRID["parts"], {**GRID["parts"][0], "seeds": [2]}])
     said = describe_plan(longer, longer.pending(), here / "out", 2)
     assert said.endswith("with 2 slots (12 of 18 cells are done, 16 stages to make)")
+
+
+def test_python_gives_what_the_command_gives(
+    here: Path, table: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures = g2rec.compare("toy.yaml", GRID, out=here / "out")
+    assert "nothing left to do (12 of 12 cells are done)" in capsys.readouterr().out
+    assert [row["name"] for row in figures["boards"][0]["rows"]] == list(table)
+    assert accuracy(here / "out") == table
+    assert figures["failures"] == {}
+    with pytest.raises(ConfigError, match="there is no row sasrek"):
+        g2rec.compare(["toy.yaml"], {**GRID, "parts": [{"rows": ["sasrek"]}]}, out=here / "no")
+    with pytest.raises(ConfigError, match="expected a recipe, got none"):
+        g2rec.compare(grid=GRID, out=here / "no")
+    assert not (here / "no").exists()
 
 
 def test_a_dry_run_does_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
