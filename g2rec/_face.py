@@ -114,7 +114,7 @@ def fit(
     item: str = "item",
     time: str | None = None,
     title: str | None = None,
-    text: Sequence[str] = (),
+    text: str | Sequence[str] = (),
     config: "Settings | None" = None,
     out: str | Path | None = None,
     evaluate: bool = False,
@@ -132,7 +132,7 @@ def fit(
         time: Column of times: timestamps, ISO dates, 31/12/2025 23:59, or seconds since 1970. Without it the
             order of the rows counts.
         title: Title column of the items.
-        text: Text columns of the items, for their content; the title if empty.
+        text: Text columns of the items (or one), for their content; the title if empty.
         config: A preset's name, a YAML file, a mapping as such a file holds, or a `RunConfig`.
         out: A folder to keep everything in: the commands, such as ``g2rec report``, work on it, and a second
             call reuses what has not changed. Nothing is kept if None.

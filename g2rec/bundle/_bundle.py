@@ -63,7 +63,7 @@ _OPTIONAL = ("tokenizer", "content_embedding")
 RankingMode = Literal["generative", "dense", "hybrid"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Bundle:
     """What a run fitted, checked to belong together.
 
@@ -82,6 +82,15 @@ class Bundle:
     """Places them by their content; None likewise."""
     card: CardFacts = field(default_factory=CardFacts)
     """What the model card says of data and figures."""
+
+    def __repr__(self) -> str:
+        log, ids = self.interactions, self.semantic_ids
+        return (
+            f"Bundle({self.card.name}: {log.num_users:,} users × {log.num_items:,} items × "
+            f"{log.num_events:,} events; {self.prototypes.num_prototypes} interests, IDs of "
+            f"{ids.codes.shape[1]} levels of {ids.codebook_size} codes, ranking "
+            f"{self.recommender.config.ranking})"
+        )
 
     def __post_init__(self) -> None:
         items = self.interactions.num_items

@@ -196,7 +196,9 @@ def keywords(call: Callable[..., Any], values: Any) -> dict[str, Any]:
     return {**given, "settings": settings(**own)}
 
 
-def of_another_class(error: jsonargparse.ArgumentError, settings: type | None) -> str | None:
+def of_another_class(
+    error: jsonargparse.ArgumentError, settings: type | None, *, flags: bool = True
+) -> str | None:
     """A sentence on a setting that the class in force has not, such as --tokenizer.rounds for an RQ-VAE."""
     where = re.search(r'key "(\w+)"', str(error))
     what = re.search(r"class_path '(?:\w+\.)*(\w+)':\s+Option '(\w+)' is not accepted", str(error))
@@ -211,7 +213,8 @@ def of_another_class(error: jsonargparse.ArgumentError, settings: type | None) -
     having = [other for other, names in fields.items() if option in names]
     head = f"expected a setting of {kind} for {field}, got {option}"
     if having:
-        return f"{head}, one of {having[0]}; name that class first, --{field} {having[0]}"
+        how = f"--{field} {having[0]}" if flags else f"as the class_path of {field}"
+        return f"{head}, one of {having[0]}; name that class first, {how}"
     return f"{head}; its settings are {', '.join(fields[kind])}"
 
 
@@ -219,11 +222,12 @@ def _names(kind: Any) -> list[str]:
     return [field.name for field in dataclasses.fields(kind)]
 
 
-def one_line(error: jsonargparse.ArgumentError) -> str:
+def one_line(error: jsonargparse.ArgumentError, *, flags: bool = True) -> str:
     """jsonargparse's message, without the types that only its authors need."""
     lines = [line.strip(" -") for line in str(error).splitlines() if line.strip()]
     telling = [
         line for line in lines[1:] if line.startswith(("Option", "Expected", "Not a valid", "No action"))
     ]
     head = lines[0] if lines else "the arguments could not be read"
-    return f"{' '.join([head, *telling[:1]]) if telling else head}; see --help"
+    said = " ".join([head, *telling[:1]])
+    return f"{said}; see --help" if flags else said

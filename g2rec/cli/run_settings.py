@@ -36,7 +36,9 @@ def read_settings(config: Settings | None = None) -> RunConfig:
             check_settings_files(arguments, RunConfig)
             values = parser.parse_args(arguments)
     except jsonargparse.ArgumentError as error:
-        raise ConfigError(of_another_class(error, RunConfig) or one_line(error)) from None
+        raise ConfigError(
+            of_another_class(error, RunConfig, flags=False) or one_line(error, flags=False)
+        ) from None
     return keywords(_settings_only, parser.instantiate(values))["settings"]  # type: ignore[no-any-return]
 
 

@@ -46,7 +46,7 @@ def import_events(
     time: str | None,
     items_path: Path | pa.Table | None = None,
     title: str | None = None,
-    text: Sequence[str] = (),
+    text: str | Sequence[str] = (),
     name: str | None = None,
     out_dir: Path | None = None,
     recipe_dir: Path = Path("graphs"),
@@ -76,8 +76,9 @@ def import_events(
     name = name or re.sub(r"[^A-Za-z0-9]+", "-", events_label.stem).strip("-").lower()
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
         raise ConfigError(f"a recipe's name has letters, digits, dots, dashes and underscores, got {name!r}")
+    text = (text,) if isinstance(text, str) else tuple(text)
     if items_path is None and (title or text):
-        raise ConfigError("a title or text column needs a table of items; give it with --items")
+        raise ConfigError("a title or text column needs a table of items; give items as well")
     events = _read_events(events_path, user, item, time)
     items = _read_items(items_path, item, title, text, events["item"].combine_chunks())
     if items["item"].type != events["item"].type:
@@ -107,8 +108,8 @@ def import_events(
 def _read_events(source: Path | pa.Table, user: str, item: str, time: str | None) -> pa.Table:
     wanted = [user, item, *([time] if time else [])]
     table, path = (source, _EVENTS) if isinstance(source, pa.Table) else (read_table(source, wanted), source)
-    for flag, name in zip(("user", "item", "time"), wanted, strict=False):
-        _check_column(table, name, path, flag)
+    for role, name in zip(("user", "item", "time"), wanted, strict=False):
+        _check_column(table, name, path, role)
     columns = {"user": _read_ids(table, user, path), "item": _read_ids(table, item, path)}
     if not table.num_rows:
         raise DataError(f"{path} has no rows; check the file")
@@ -121,10 +122,10 @@ def _read_events(source: Path | pa.Table, user: str, item: str, time: str | None
     return events
 
 
-def _check_column(table: pa.Table, name: str, path: Path, flag: str) -> None:
+def _check_column(table: pa.Table, name: str, path: Path, role: str) -> None:
     if name not in table.column_names:
         held = ", ".join(table.column_names)
-        raise DataError(f"{path} has no column {name}; it has {held}; name one of them with --{flag}")
+        raise DataError(f"{path} has no column {name}; it has {held}; name one of them as {role}")
 
 
 def _read_ids(table: pa.Table, name: str, path: Path) -> pa.Array:
@@ -150,8 +151,8 @@ def _read_items(
         return pa.table({"item": known.sort()})
     wanted = [item, *([title] if title else []), *text]
     table, path = (source, _ITEMS) if isinstance(source, pa.Table) else (read_table(source, wanted), source)
-    for flag, name in [("item", item), *([("title", title)] if title else []), *(("text", n) for n in text)]:
-        _check_column(table, name, path, flag)
+    for role, name in [("item", item), *([("title", title)] if title else []), *(("text", n) for n in text)]:
+        _check_column(table, name, path, role)
     key = _read_ids(table, item, path)
     if key.type != known.type:
         key, known = key.cast(pa.string()), known.cast(pa.string())

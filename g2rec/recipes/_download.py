@@ -79,7 +79,7 @@ def _transfer(url: str, part: Path, progress: Progress | None) -> None:
             raise NetworkError(_unreachable(url, error)) from None
         except requests.HTTPError as error:
             status = error.response.status_code
-            raise NetworkError(f"{url} answered {status}; check the address or use --mirror") from None
+            raise NetworkError(f"{url} answered {status}; check the address or use a mirror") from None
         except (
             requests.ConnectionError,
             requests.Timeout,
@@ -160,4 +160,4 @@ def _read_ledger(ledger: Path | None) -> dict[str, str]:
 
 
 def _unreachable(url: str, error: Exception) -> str:
-    return f"{url} cannot be reached ({type(error).__name__}); check the network or use --mirror"
+    return f"{url} cannot be reached ({type(error).__name__}); check the network or use a mirror"

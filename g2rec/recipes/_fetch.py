@@ -66,7 +66,7 @@ def fetch(recipe: Recipe, *, mirror: Path | None = None, progress: Progress | No
         raise failures[0]
     raise NetworkError(
         f"none of the {len(failures)} sources of {recipe.name} can be reached; "
-        "check the network or use --mirror"
+        "check the network or use a mirror"
     )
 
 

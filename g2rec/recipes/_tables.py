@@ -88,6 +88,10 @@ def as_ids(
         return pa.array(numbers.astype(np.int64), mask=missing)
     if pa.types.is_integer(values.type):
         return values.cast(pa.int64())
+    if pa.types.is_nested(values.type):
+        raise DataError(
+            f"{path}: column {name} should hold ids, numbers or text, got {values.type}; check the column"
+        )
     text = values.cast(pa.string())
     return _whole_numbers(text, name, path) if integers else text
 

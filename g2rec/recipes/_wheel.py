@@ -65,5 +65,5 @@ def _ask_pip(pin: str, path: Path) -> None:
         done = subprocess.run([*command, "--dest", folder, pin], capture_output=True, check=False)
         found = list(Path(folder).glob("*.whl"))
         if done.returncode or not found:
-            raise NetworkError(f"the wheel {pin} cannot be had from PyPI; check the network or use --mirror")
+            raise NetworkError(f"the wheel {pin} cannot be had from PyPI; check the network or use a mirror")
         found[0].replace(path)

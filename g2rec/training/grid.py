@@ -70,7 +70,9 @@ def read_grid(source: Path | Mapping[str, Any]) -> GridConfig:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{source} cannot be read as YAML ({error}); mend it") from None
     if not isinstance(held, dict):
-        raise ConfigError(f"expected a grid's settings by name in {source}, got {held!r}; see --help")
+        raise ConfigError(
+            f"expected a grid's settings by name in {source}, got {held!r}; see g2rec leaderboard --help"
+        )
     try:
         return override(GridConfig(), held)
     except ConfigError as error:

@@ -1,6 +1,7 @@
 """`import g2rec`: a table in, recommendations out."""
 
 import gc
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -165,6 +166,30 @@ def test_a_wrong_setting_is_one_sentence(tables: tuple[Any, Any], config: Any, w
 def test_a_wrong_column_is_one_sentence(tables: tuple[Any, Any], changes: Any, words: str) -> None:
     with pytest.raises(DataError, match=words):
         g2rec.fit(*tables, **{**COLUMNS, **changes}, config=FAST)
+
+
+def test_what_python_says_is_not_about_the_command_line(tables: tuple[Any, Any]) -> None:
+    events, items = tables
+    wrong: list[tuple[type[Exception], dict[str, Any], str]] = [
+        (DataError, {"user": "client"}, "has customer, sku, when; name one of them as user"),
+        (DataError, {"items": items, "text": "label"}, "items has no column label"),  # not a letter of it
+        (ConfigError, {"title": "name"}, "needs a table of items; give items as well"),
+        (DataError, {"events": {**events, "sku": [["x"]] * len(events["sku"])}}, "should hold ids"),
+        (ConfigError, {"config": {"seed": "many"}}, "seed"),
+        (ConfigError, {"config": {"tokenizer": {"class_path": "RQVAEConfig", "init_args": {"rounds": 3}}}},
+         "as the class_path of tokenizer"),
+    ]  # fmt: skip
+    for kind, changes, words in wrong:
+        with pytest.raises(kind, match=re.escape(words)) as caught:
+            g2rec.fit(**{"events": events, "user": "customer", "item": "sku", **changes})
+        assert "--" not in str(caught.value)
+
+
+def test_a_bundle_says_what_it_is_in_one_line(bundle: g2rec.Bundle) -> None:
+    said = repr(bundle)
+    assert said.startswith("Bundle(events: 150 users × 90 items × ")
+    assert "5 interests, IDs of 2 levels of 16 codes" in said
+    assert len(said) < 200
 
 
 def test_a_table_without_events_is_refused() -> None:

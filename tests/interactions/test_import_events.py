@@ -176,7 +176,7 @@ def test_bad_files_and_columns(folder):
     path = write_log(folder / "log.parquet")
     with pytest.raises(DataError, match="has no column whom; it has who, what, when"):
         import_events(path, user="whom", item="what", time="when")
-    with pytest.raises(ConfigError, match="needs a table of items; give it with --items"):
+    with pytest.raises(ConfigError, match="needs a table of items; give items as well"):
         import_events(path, **COLUMNS, title="label")
     with pytest.raises(ConfigError, match="a recipe's name has letters"):
         import_events(path, **COLUMNS, name="a/b")
