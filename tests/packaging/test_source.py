@@ -10,9 +10,11 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-def test_imports_go_one_way() -> None:
+def test_imports_go_one_way(monkeypatch: pytest.MonkeyPatch) -> None:
     from importlinter import cli
 
+    # its logging settings would silence the loggers of later tests
+    monkeypatch.setattr("logging.config.dictConfig", lambda settings: None)
     assert cli.lint_imports(config_filename=str(ROOT / "setup.cfg"), no_cache=True) == cli.EXIT_STATUS_SUCCESS
 
 
