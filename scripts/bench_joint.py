@@ -114,14 +114,14 @@ def tokens_of(
         )  # fmt: skip
         if made.prototypes is not None:
             made.prototypes.save(folder / "prototypes")
-        if made.embeddings is not None and config.recommender.use_features:
+        if made.embeddings is not None and config.recommender.evidence:
             made.embeddings.save(folder / "embeddings")
         made.semantic_ids.save(folder / "semantic_ids")
         shutil.rmtree(folder / "tokenizer", ignore_errors=True)
     prototypes = embeddings = None
     if (folder / "prototypes").is_dir():
         prototypes = InterestPrototypes.load(folder / "prototypes")
-    if config.recommender.use_features and (folder / "embeddings").is_dir():
+    if config.recommender.evidence and (folder / "embeddings").is_dir():
         embeddings = NodeEmbeddings.load(folder / "embeddings")
     return SemanticIds.load(folder / "semantic_ids"), prototypes, embeddings
 
@@ -301,7 +301,7 @@ def main() -> None:
     config = RunConfig(**fields)
     if found.ids_only:
         plain = dataclasses.replace(
-            config.recommender, use_item_ids=False, use_features=False, smoothing_hops=0, evidence=(),
+            config.recommender, item_inputs=("codes",), smoothing_hops=0, evidence=(),
             dense_weight=0.0, ranking="generative",
         )  # fmt: skip
         config = dataclasses.replace(config, recommender=plain)

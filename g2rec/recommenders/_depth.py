@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from g2rec.recommenders._decoding import Context, score_items
+from g2rec.recommenders._decoding import Context
 from g2rec.recommenders._transformer import BeamCache, CausalTransformer, TransformerConfig
+from g2rec.recommenders._trie import PrefixTrie
 from g2rec.shapes import Float, Int, Tensor
 
 
@@ -23,7 +24,8 @@ class DepthDecoder(nn.Module):
     """A small causal transformer over the levels of one ID (RQ-Transformer, Lee et al., CVPR 2022).
 
     p(c_1 ... c_L | h) = prod_l p(c_l | h, c_1 ... c_{l-1}); position 1 reads h, position l the embedding
-    of c_{l-1}. The history is encoded once per item instead of once per code.
+    of c_{l-1}. The history is encoded once per item instead of once per code. It is trained on p among the
+    codes that the catalogue admits, so that the probabilities of all items add up to one.
 
     Args:
         config: Width, heads and dropout of the model it belongs to.
@@ -58,13 +60,39 @@ class DepthDecoder(nn.Module):
         out = self.transformer(entered)
         return torch.einsum("pmd,mvd->pmv", out, self.head[: out.shape[1]].to(out.dtype))
 
-    def loss(self, hidden: Float[Tensor, "P D"], codes: Int[Tensor, "P L"]) -> Float[Tensor, ""]:
-        """Mean cross-entropy of a code, in nats."""
-        return F.cross_entropy(self(hidden, codes).flatten(0, 1), codes.flatten())
+    def loss(
+        self,
+        hidden: Float[Tensor, "P D"],
+        codes: Int[Tensor, "P L"],
+        trie: PrefixTrie,
+        teacher: Float[Tensor, "P J"] | None = None,
+        share: float = 0.0,
+    ) -> Float[Tensor, ""]:
+        """Mean cross-entropy, in nats, of a code among those that the trie admits after the codes before it.
 
-    def score_items(self, hidden: Float[Tensor, "B D"], codes: Int[Tensor, "B W L"]) -> Float[Tensor, "B W"]:
-        """Log-probability of given items, by teacher forcing."""
-        return score_items(self, hidden, codes)
+        Args:
+            hidden: What the backbone says.
+            codes: IDs of the next items.
+            trie: The catalogue.
+            teacher: `PrefixTrie.accumulate` of another head's probabilities of the items.
+            share: What its probabilities of the codes weigh, against the next item's code alone.
+        """
+        logits = self(hidden, codes).float()
+        node = codes.new_zeros(len(codes), 1)
+        total: Tensor = logits.new_zeros(())
+        for level in range(self.num_levels):
+            code, child, real = trie.successors(node, level)
+            among = logits[:, level].gather(1, code[:, 0]).masked_fill(~real[:, 0], -torch.inf)
+            log_p = among.log_softmax(1).masked_fill(~real[:, 0], 0.0)
+            goal = real[:, 0] & (code[:, 0] == codes[:, level : level + 1])
+            weight = goal.to(log_p.dtype)
+            if teacher is not None:
+                mass = trie.mass(child, level, teacher)[:, 0].masked_fill(~real[:, 0], 0.0)
+                mass = mass / mass.sum(1, keepdim=True).clamp(min=1e-20)
+                weight = (1 - share) * weight + share * mass.to(log_p.dtype)
+            total = total - (weight * log_p).sum(1).mean()
+            node = (child[:, 0] * goal).sum(1, keepdim=True)
+        return total / self.num_levels
 
     def begin(self, context: Context) -> DepthCache:
         """Keys and values of the first position, once a user; the context is the backbone's [B, D]."""

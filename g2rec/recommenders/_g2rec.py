@@ -13,7 +13,7 @@ from g2rec.artifacts import Folder
 from g2rec.errors import ConfigError, DataError
 from g2rec.graph import CoEngagementGraph
 from g2rec.recommenders._base import RankedItems, Recommender, check_k, read_config, top_items
-from g2rec.recommenders._decoding import beam_search, score_catalogue
+from g2rec.recommenders._decoding import beam_search, score_catalogue, score_items
 from g2rec.recommenders._depth import DepthDecoder
 from g2rec.recommenders._evidence import (
     COLUMNS,
@@ -48,10 +48,9 @@ class G2RecConfig:
     """Prototypes in the prefix."""
     interest_decay: float = 0.9
     """Weight of an item in the user's interests over that of the next one."""
-    use_item_ids: bool = True
-    """Give each item an embedding of its own beside those of its codes."""
-    use_features: bool = True
-    """Project the frozen graph embedding, content and interest profile into the item."""
+    item_inputs: tuple[Literal["id", "codes", "content"], ...] = ("id", "content")
+    """What an item is the sum of: an embedding of its own, those of its codes, a projection of its content.
+    Codes stand in for content where there is none."""
     smoothing_hops: int = 2
     """Steps over which items are smoothed along the co-engagement graph; 0 for none."""
     evidence: tuple[EvidenceName, ...] = ("content", "graph", "neighbors", "interests", "popularity")
@@ -60,6 +59,8 @@ class G2RecConfig:
     """Layers of the depth decoder."""
     token_weight: float = 1.0
     """Weight of the token head's loss; 0 leaves the head out."""
+    distillation: float = 0.5
+    """Share of the dense head, if there is one, in what the token head learns; 0 for the next item alone."""
     dense_weight: float = 1.0
     """Weight of the dense head's loss; 0 leaves the head out."""
     profile_weight: float = 0.0
@@ -82,6 +83,10 @@ class G2RecConfig:
         for name in ("token_weight", "dense_weight", "profile_weight", "smoothing_hops"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must not be negative, got {getattr(self, name)}; use 0 or more")
+        if not self.item_inputs:
+            raise ConfigError("item_inputs must not be empty; use [id, content], or codes to go by IDs alone")
+        if not 0.0 <= self.distillation <= 1.0:
+            raise ConfigError(f"distillation must be in [0, 1], got {self.distillation}; 0.5 is usual")
         if not self.temperature > 0:
             raise ConfigError(f"temperature must be positive, got {self.temperature}; 0.07 is usual")
         if not 0.0 <= self.label_smoothing < 1.0:
@@ -156,8 +161,7 @@ def tiger_decoder_config(transformer: TransformerConfig, *, beam_width: int = 50
         transformer=transformer,
         feed="none",
         ranking="generative",
-        use_item_ids=False,
-        use_features=False,
+        item_inputs=("codes",),
         smoothing_hops=0,
         evidence=(),
         dense_weight=0.0,
@@ -181,11 +185,14 @@ class Candidates(NamedTuple):
 class G2Rec(Recommender):
     """Generative recommendation from interest profiles (after G2Rec, arXiv 2606.20554).
 
-    An item is one position: the sum of its codes' embeddings, its own embedding, and projections of its
-    frozen graph embedding, content and interest profile, smoothed over the co-engagement graph. From the
-    output h_t the token head spells the next item's ID and the dense head compares h_t with all items:
+    An item is one position: the sum of its own embedding and a projection of its content, smoothed over the
+    co-engagement graph. From the output h_t the token head spells the next item's ID, each code among those
+    that the catalogue admits, and the dense head compares h_t with all items:
 
     dense_i = cos(h_t, f_i) / temperature + b [i in history]
+
+    In training the token head learns from the next item and, as far as ``distillation`` says, from what the
+    dense head makes of h_t (Hinton et al., arXiv 1503.02531).
 
     The hybrid ranking weighs both heads and raw evidence that they lose, such as the content's similarity to
     the recent items (`gather_evidence`), by weights learned on the validation targets (`EvidenceFusion`).
@@ -225,25 +232,20 @@ class G2Rec(Recommender):
         self.register_buffer("known_items", None, persistent=False)
         self.register_buffer("known_column", torch.arange(self.num_items), persistent=False)
         weighs = set(config.evidence) if config.dense_weight and config.token_weight else set()
-        self.register_buffer("graph", _unit(graph) if config.use_features or "graph" in weighs else None)
-        self.register_buffer(
-            "content", _unit(content) if config.use_features or "content" in weighs else None
-        )
+        takes = set(config.item_inputs)
+        if content is None and "content" in takes:
+            takes = takes - {"content"} | {"codes"}
+        self.register_buffer("graph", _unit(graph) if "graph" in weighs else None)
+        self.register_buffer("content", _unit(content) if "content" in takes | weighs else None)
         self.interests: HistoryInterests | None = None
         if prototypes is not None and (
-            config.use_features or config.feed != "none" or config.profile_weight or "interests" in weighs
+            config.feed != "none" or config.profile_weight or "interests" in weighs
         ):
             self.interests = HistoryInterests(*prototypes, decay=config.interest_decay)
 
-        self.code_embedding = _embedding(num_levels * codebook_size, dim)
-        self.item_embedding = _embedding(self.num_items, dim) if config.use_item_ids else None
-        self.project_graph = self.project_content = self.project_profile = None
-        if config.use_features:
-            self.project_graph = _projection(self.graph, dim)
-            self.project_content = _projection(self.content, dim)
-            self.project_profile = _projection(
-                None if self.interests is None else self.interests.profiles, dim
-            )
+        self.code_embedding = _embedding(num_levels * codebook_size, dim) if "codes" in takes else None
+        self.item_embedding = _embedding(self.num_items, dim) if "id" in takes else None
+        self.project_content = _projection(self.content if "content" in takes else None, dim)
         self.empty = nn.Parameter(torch.randn(dim) * 0.02)
         prefix = 0
         if self.interests is not None and config.feed != "none":
@@ -295,7 +297,7 @@ class G2Rec(Recommender):
         """Leave the items that no training event knows out of the dense loss, and without an item embedding.
 
         As negatives they would be pushed down in every step, for no reason but that they are new; so they
-        are ranked by their codes, features and content.
+        are ranked by their content, or by their codes.
         """
         if bool(known.all()):
             return
@@ -313,8 +315,8 @@ class G2Rec(Recommender):
     ) -> "G2Rec":
         """The same model over a catalogue that has more items at its end.
 
-        These have no item embedding, as items without training events: they are ranked by their codes,
-        features and content.
+        These have no item embedding, as items without training events: they are ranked by their content, or
+        by their codes.
 
         Args:
             codes: [I', L] semantic IDs, those of this model first.
@@ -349,16 +351,15 @@ class G2Rec(Recommender):
         return self._kept
 
     def _represent_items(self) -> Float[Tensor, "I D"]:
-        offset = torch.arange(self.codes.shape[1], device=self.codes.device) * self.codebook_size
-        x: Tensor = self.code_embedding(self.codes + offset).sum(1)
+        parts: list[Tensor] = []
         if self.item_embedding is not None:
-            x = x + self.item_embedding.weight
-        if self.project_graph is not None and self.graph is not None:
-            x = x + self.project_graph(self.graph)
+            parts.append(self.item_embedding.weight)
+        if self.code_embedding is not None:
+            offset = torch.arange(self.codes.shape[1], device=self.codes.device) * self.codebook_size
+            parts.append(self.code_embedding(self.codes + offset).sum(1))
         if self.project_content is not None and self.content is not None:
-            x = x + self.project_content(self.content)
-        if self.project_profile is not None and self.interests is not None:
-            x = x + self.project_profile(self.interests.profiles)
+            parts.append(self.project_content(self.content))
+        x = torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
         if self.config.smoothing_hops and self.neighbors is not None:
             x = self.neighbors.rows.smooth(x, self.config.smoothing_hops)
         return x
@@ -432,7 +433,7 @@ class G2Rec(Recommender):
         row, position = valid.nonzero(as_tuple=True)  # the one place where a GPU is waited for
         hidden = self.hidden(inputs, torch.minimum(split, lengths), catalogue)[row, position]
         target = targets[row, position]
-        total = hidden.new_zeros(())
+        total, teacher = hidden.new_zeros(()), None
         if self.config.dense_weight:
             seen, first = _seen_at(inputs, row, position)
             among, goal = catalogue, target
@@ -442,11 +443,19 @@ class G2Rec(Recommender):
             logits = self._dense_logits(hidden, among, seen, first)
             dense = F.cross_entropy(logits, goal, label_smoothing=self.config.label_smoothing)
             total = total + self.config.dense_weight * dense
+            if self.decoder is not None and self.config.distillation:
+                guess = logits.detach().float().softmax(1)
+                if self.known_items is not None:
+                    guess = guess.new_zeros(len(guess), self.num_items).index_copy(1, self.known_items, guess)
+                teacher = self.trie.accumulate(guess)
         if self.decoder is not None:
-            total = total + self.config.token_weight * self.decoder.loss(hidden, self.codes[target])
+            token = self.decoder.loss(
+                hidden, self.codes[target], self.trie, teacher, self.config.distillation
+            )
+            total = total + self.config.token_weight * token
         if self.config.profile_weight and self.interests is not None:
-            guess = self.predict_profile(hidden)
-            missed = 1 - F.cosine_similarity(guess, self.interests.profiles[target], dim=-1)
+            profile = self.predict_profile(hidden)
+            missed = 1 - F.cosine_similarity(profile, self.interests.profiles[target], dim=-1)
             total = total + self.config.profile_weight * missed.mean()
         return total
 
@@ -457,7 +466,7 @@ class G2Rec(Recommender):
             assert dense is not None
             return dense
         assert self.decoder is not None
-        token = score_catalogue(self.decoder, hidden, self.codes, self.codebook_size)
+        token = score_catalogue(self.decoder, hidden, self.codes, self.codebook_size, self.trie)
         if self.fusion is None or dense is None or self.config.ranking == "generative":
             return token
         told, context, seen = self._weigh(batch, dense)
@@ -477,7 +486,8 @@ class G2Rec(Recommender):
         if self.config.ranking == "generative":
             hidden, _ = self._encode(batch)
             assert self.decoder is not None
-            found = beam_search(self.decoder, self.trie, hidden, max(self.config.beam_width, k), exclude)
+            width = max(self.config.beam_width, k)
+            found = beam_search(self.decoder, self.trie, hidden, width, exclude, admitted=True)
             return _pad(found.items[:, :k], found.scores[:, :k], k)
         return self.fuse(self.candidates(batch, k, exclude=exclude), k)
 
@@ -494,12 +504,12 @@ class G2Rec(Recommender):
         for number, kind in enumerate(told):
             first = first + trust[:, number : number + 1] * kind.scores
         best = top_items(first, min(2 * width, self.num_items), exclude).items
-        beam = beam_search(self.decoder, self.trie, hidden, width, exclude)
+        beam = beam_search(self.decoder, self.trie, hidden, width, exclude, admitted=True)
         items, order = torch.cat([beam.items, best], dim=1).sort(dim=1)
         items[:, 1:] = items[:, 1:].masked_fill(items[:, 1:] == items[:, :-1], -1)
         known = items.clamp(min=0)
         # the search has scored what it found; a pad is not read, and must not be infinite
-        scored = self.decoder.score_items(hidden, self.codes[best.clamp(min=0)])
+        scored = score_items(self.decoder, hidden, self.codes[best.clamp(min=0)], self.trie)
         token = torch.cat([beam.scores.masked_fill(beam.items < 0, 0.0), scored], dim=1).gather(1, order)
         columns = [*(kind.scores.gather(1, known) for kind in told), token]
         return Candidates(items, torch.stack(columns, dim=2), context, seen.gather(1, known))

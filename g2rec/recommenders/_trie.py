@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from g2rec.errors import DataError
-from g2rec.shapes import Bool, Int, Tensor
+from g2rec.shapes import Bool, Float, Int, Tensor
 
 
 class PrefixTrie(nn.Module):
@@ -110,12 +110,30 @@ class PrefixTrie(nn.Module):
         self, nodes: Int[Tensor, "B W M"], level: int, running: Int[Tensor, "#B J"]
     ) -> Bool[Tensor, "B W M"]:
         """Whether an allowed item lies below each node that `successors` gave at a level."""
-        if level == self.num_levels - 1:
-            first = (nodes - self.first_leaf).clamp(0, self.num_items - 1)
-            last = first + 1
-        else:
-            first, last = self.first_item[nodes].long(), self.first_item[nodes + 1].long()
-            last = last.masked_fill(last == 0, self.num_items)
+        first, last = self._span(nodes, level)
         rows = running.expand(len(nodes), -1)
         below = rows.gather(1, last.flatten(1)) > rows.gather(1, first.flatten(1))
         return below.view(nodes.shape)
+
+    def accumulate(self, probability: Float[Tensor, "B I"]) -> Float[Tensor, "B J"]:
+        """Running sums over the items in ID order, from 0: J = I + 1; in float64, for differences of them."""
+        running = probability[:, self.item_order].double().cumsum(1)
+        return torch.cat([running.new_zeros(len(running), 1), running], dim=1)
+
+    def mass(
+        self, nodes: Int[Tensor, "B W M"], level: int, running: Float[Tensor, "B J"]
+    ) -> Float[Tensor, "B W M"]:
+        """The probability of the items below each node that `successors` gave at a level."""
+        first, last = self._span(nodes, level)
+        below = running.gather(1, last.flatten(1)) - running.gather(1, first.flatten(1))
+        return below.view(nodes.shape)
+
+    def _span(
+        self, nodes: Int[Tensor, "B W M"], level: int
+    ) -> tuple[Int[Tensor, "B W M"], Int[Tensor, "B W M"]]:
+        """Where the items below each node begin and end, in ID order."""
+        if level == self.num_levels - 1:
+            first = (nodes - self.first_leaf).clamp(0, self.num_items - 1)
+            return first, first + 1
+        first, last = self.first_item[nodes].long(), self.first_item[nodes + 1].long()
+        return first, last.masked_fill(last == 0, self.num_items)

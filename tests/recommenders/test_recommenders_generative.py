@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from g2rec.errors import ConfigError, DataError
 from g2rec.recommenders import (
@@ -90,8 +91,9 @@ def test_colliding_ids_are_refused() -> None:
         PrefixTrie(np.array([[1, 1], [0, 1], [1, 1]]))
 
 
+@pytest.mark.parametrize("admitted", [False, True])
 @pytest.mark.parametrize("masked", [False, True])
-def test_a_beam_as_wide_as_the_catalogue_is_exact(masked: bool) -> None:
+def test_a_beam_as_wide_as_the_catalogue_is_exact(masked: bool, admitted: bool) -> None:
     torch.manual_seed(1)
     codes = some_codes()
     trie, decoder = PrefixTrie(codes), DepthDecoder(SMALL, 1, 3, 4).eval()
@@ -100,9 +102,11 @@ def test_a_beam_as_wide_as_the_catalogue_is_exact(masked: bool) -> None:
     hidden = torch.randn(6, 16)
     exclude = torch.rand(6, NUM_ITEMS) < 0.6 if masked else None
     with torch.no_grad():
-        exact = score_catalogue(decoder, hidden, torch.from_numpy(codes), 4)
-        found = beam_search(decoder, trie, hidden, NUM_ITEMS, exclude)
-        narrow = beam_search(decoder, trie, hidden, 5, exclude)
+        exact = score_catalogue(decoder, hidden, torch.from_numpy(codes), 4, trie if admitted else None)
+        found = beam_search(decoder, trie, hidden, NUM_ITEMS, exclude, admitted=admitted)
+        narrow = beam_search(decoder, trie, hidden, 5, exclude, admitted=admitted)
+    if admitted:  # a distribution over the items
+        torch.testing.assert_close(exact.exp().sum(1), torch.ones(6))
     if exclude is not None:
         exact = exact.masked_fill(exclude, -torch.inf)
         assert not exclude.gather(1, narrow.items).any()  # no beam is spent on items that are not allowed
@@ -111,6 +115,33 @@ def test_a_beam_as_wide_as_the_catalogue_is_exact(masked: bool) -> None:
     assert torch.equal(found.items[finite], best.indices[finite])
     assert (found.items[~finite] == -1).all()
     torch.testing.assert_close(found.scores, best.values)
+
+
+def test_the_token_head_learns_from_the_next_item_and_from_a_teacher() -> None:
+    torch.manual_seed(2)
+    codes = torch.from_numpy(some_codes())
+    trie, decoder = PrefixTrie(some_codes()), DepthDecoder(SMALL, 1, 3, 4).eval()
+    for parameter in decoder.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    hidden, target = torch.randn(6, 16), torch.tensor([0, 3, 7, 7, 1, 2])
+    log_p = score_catalogue(decoder, hidden, codes, 4, trie)
+    alone = decoder.loss(hidden, codes[target], trie)
+    torch.testing.assert_close(alone, -log_p[torch.arange(6), target].mean() / 3)
+
+    guess = torch.rand(6, NUM_ITEMS).softmax(1)
+    taught = decoder.loss(hidden, codes[target], trie, trie.accumulate(guess), 1.0)
+    expected = 0.0
+    for row, item in enumerate(target.tolist()):  # item by item, at each prefix of the target
+        for level in range(3):
+            below = (codes[:, :level] == codes[item, :level]).all(1)
+            shares = [(below & (codes[:, level] == code)).float() for code in range(4)]
+            q = torch.stack([share @ guess[row] for share in shares])
+            p = torch.stack([share @ log_p[row].exp() for share in shares])
+            seen = q > 0
+            expected -= (q[seen] / q.sum() * (p[seen] / p.sum()).log()).sum()
+    torch.testing.assert_close(taught, expected / 18)
+    certain = trie.accumulate(F.one_hot(target, NUM_ITEMS).float())
+    torch.testing.assert_close(decoder.loss(hidden, codes[target], trie, certain, 0.7), alone)
 
 
 def test_hybrid_with_a_full_beam_ranks_by_both_heads() -> None:
