@@ -278,7 +278,9 @@ def test_mistakes_are_one_sentence(
     assert says in refused(capsys, "toy.yaml", "--grid", "bad.yaml")
 
 
-@pytest.mark.parametrize(("name", "cells"), [("leaderboard", 247), ("ablations", 102)])
+@pytest.mark.parametrize(
+    ("name", "cells"), [("leaderboard", 247), ("leaderboard-headline", 38), ("ablations", 111)]
+)
 def test_the_shipped_grids_can_be_planned(here: Path, name: str, cells: int) -> None:
     grid = read_grid(preset_path(name))
     made = plan_grid(grid, read_settings(grid.base), out=here / "shipped")
