@@ -2,12 +2,16 @@
 
 import dataclasses
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from g2rec.interactions import Interactions, prepare
 from g2rec.recipes import Recipe, SyntheticConfig, load_recipe, read_dataset
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background: children would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TOY = SyntheticConfig(num_users=150, num_items=90, num_interests=5, events_per_user=14, seed=3)
 
