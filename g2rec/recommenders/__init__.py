@@ -16,10 +16,11 @@ from g2rec.recommenders._language import LanguageModel, LanguageModelConfig
 from g2rec.recommenders._lightgcn import EdgeBatch, LightGCNRecommender, LightGCNRecommenderConfig
 from g2rec.recommenders._llama import export_llama
 from g2rec.recommenders._load import load_recommender
+from g2rec.recommenders._near import NearItems
 from g2rec.recommenders._popularity import Popularity
 from g2rec.recommenders._rpg import RPG, RPGConfig
 from g2rec.recommenders._sasrec import SASRec, SASRecConfig
-from g2rec.recommenders._text import TextNeighbors, TextNeighborsConfig
+from g2rec.recommenders._text import TextNeighbors, TextNeighborsConfig, WordNeighbors
 from g2rec.recommenders._tiger import TIGER, TIGERConfig
 from g2rec.recommenders._transformer import CausalTransformer, TransformerConfig
 from g2rec.recommenders._transitions import ItemTransitions, ItemTransitionsConfig
@@ -51,6 +52,7 @@ __all__ = [
     "LanguageModelConfig",
     "LightGCNRecommender",
     "LightGCNRecommenderConfig",
+    "NearItems",
     "Popularity",
     "PrefixTrie",
     "RPGConfig",
@@ -62,6 +64,7 @@ __all__ = [
     "TextNeighbors",
     "TextNeighborsConfig",
     "TransformerConfig",
+    "WordNeighbors",
     "beam_search",
     "export_llama",
     "history_batch",

@@ -12,20 +12,20 @@ from torch import nn
 from g2rec.graph import CoEngagementGraph
 from g2rec.recommenders._history import HistoryBatch
 from g2rec.recommenders._interests import HistoryInterests
+from g2rec.recommenders._near import NearItems
 from g2rec.recommenders._sparse import SparseItemRows, normalized_coengagement
 from g2rec.shapes import Bool, Float, Int, Tensor
 
-EvidenceName = Literal["content", "graph", "neighbors", "interests", "popularity"]
+EvidenceName = Literal["content", "words", "graph", "neighbors", "interests", "popularity"]
 COLUMNS: dict[EvidenceName, tuple[str, ...]] = {
     "content": ("content", "closest content"),
+    "words": ("words",),
     "graph": ("graph",),
     "neighbors": ("neighbors",),
     "interests": ("interests",),
     "popularity": ("popularity",),
 }
 """Scores that each kind of evidence gives."""
-_NEAREST = 64
-"""Neighbours of an item that vote."""
 _LEAST, _MOST = -5.0, 15.0
 """Bounds of what is weighed: one outlier must not decide."""
 _WIDTH = 16
@@ -50,48 +50,33 @@ def standardize(scores: Float[Tensor, "B I"], exclude: Bool[Tensor, "B I"] | Non
     return Standardized(told, spread.squeeze(1))
 
 
-class Neighbors(nn.Module):
+class Neighbors(NearItems):
     """The co-engagement graph A = D^-1/2 C D^-1/2 on the device, to smooth item representations and to vote.
+
+    What an item's neighbours get of its vote is C_{x, i} / D_x: where a step from it leads.
 
     Args:
         matrix: [I, I], A.
     """
 
-    near: Tensor
-    near_share: Tensor
-
     def __init__(self, matrix: csr_matrix) -> None:
-        super().__init__()
+        super().__init__(matrix.shape[0])
         self.rows = SparseItemRows(matrix)
-        num_items = matrix.shape[0]
-        self.register_buffer("near", torch.zeros(num_items, _NEAREST, dtype=torch.long))
-        self.register_buffer("near_share", torch.zeros(num_items, _NEAREST))
 
     @classmethod
     def of(cls, graph: CoEngagementGraph) -> Self:
         """Normalise a graph."""
         made = cls(normalized_coengagement(graph))
-        strength = np.maximum(graph.strength(), 1e-12)
-        row = np.repeat(np.arange(graph.num_items), np.diff(graph.indptr))
-        order = np.lexsort((-graph.weights, row))
-        place = np.arange(len(order)) - graph.indptr[row]
-        kept = order[place < _NEAREST]
-        at = (torch.from_numpy(row[kept]), torch.from_numpy(place[place < _NEAREST]))
-        made.near[at] = torch.from_numpy(graph.indices[kept].astype(np.int64))
-        made.near_share[at] = torch.from_numpy((graph.weights[kept] / strength[row[kept]]).astype(np.float32))
+        size = (graph.num_items, graph.num_items)
+        made.keep(csr_matrix((graph.weights, graph.indices, graph.indptr), size))
+        strength = np.maximum(graph.strength(), 1e-12).astype(np.float32)
+        made.near_share /= torch.from_numpy(strength).unsqueeze(1)
         return made
 
     @classmethod
     def empty(cls, num_items: int, num_entries: int) -> Self:
         """One of the right sizes, to be overwritten by loaded weights."""
         return cls(SparseItemRows.empty(num_items, num_entries))
-
-    def votes(self, recent: Int[Tensor, "B n"], weight: Float[Tensor, "B n"]) -> Float[Tensor, "B I"]:
-        """sum_r weight_r C_{x_r, i} / D_{x_r}: where a step from a recent item leads."""
-        known = recent.clamp(min=0)
-        share = self.near_share[known] * weight.unsqueeze(2)
-        votes = torch.zeros(len(recent), len(self.near), device=recent.device)
-        return votes.scatter_add_(1, self.near[known].flatten(1), share.flatten(1))
 
 
 def recency(
@@ -110,6 +95,7 @@ def gather_evidence(
     batch: HistoryBatch,
     *,
     content: Float[Tensor, "I F"] | None,
+    words: NearItems | None,
     graph: Float[Tensor, "I E"] | None,
     neighbors: Neighbors | None,
     interests: HistoryInterests | None,
@@ -117,9 +103,10 @@ def gather_evidence(
 ) -> list[Float[Tensor, "B I"]]:
     """The scores of each kind of evidence, in the order of `COLUMNS`; kinds without a source are left out.
 
-    content is the recency-weighted mean and the largest cosine of an item to the last five; graph the mean in
-    the encoder's embeddings; neighbors the votes of the last ten; interests <s, p_i> of the last ten;
-    popularity the logarithm of an item's training events, alike for all.
+    content is the recency-weighted mean and the largest cosine of an item to the last five; words the
+    votes of the last five for the items with the likest titles; graph the mean in the encoder's embeddings;
+    neighbors the votes of the last ten; interests <s, p_i> of the last ten; popularity the logarithm of an
+    item's training events, alike for all.
     """
     last, weight = recency(batch, 5, 0.6, interests)
     share = weight / weight.sum(1, keepdim=True).clamp(min=1e-12)
@@ -132,6 +119,8 @@ def gather_evidence(
             mean = mean + share[:, place : place + 1] * cosine
             largest = torch.maximum(largest, cosine * (weight[:, place : place + 1] > 0))
         found += [mean, largest]
+    if "words" in names and words is not None:
+        found.append(words.votes(last, weight))
     if "graph" in names and graph is not None:
         found.append((share.unsqueeze(2) * graph[last.clamp(min=0)]).sum(1) @ graph.T)
     if "neighbors" in names and neighbors is not None:

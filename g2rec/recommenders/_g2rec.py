@@ -27,6 +27,7 @@ from g2rec.recommenders._evidence import (
 )
 from g2rec.recommenders._history import HistoryBatch
 from g2rec.recommenders._interests import HistoryInterests
+from g2rec.recommenders._near import NearItems
 from g2rec.recommenders._transformer import CausalTransformer, TransformerConfig
 from g2rec.recommenders._trie import PrefixTrie
 from g2rec.shapes import Bool, Float, Int, Tensor
@@ -53,7 +54,9 @@ class G2RecConfig:
     Codes stand in for content where there is none."""
     smoothing_hops: int = 2
     """Steps over which items are smoothed along the co-engagement graph; 0 for none."""
-    evidence: tuple[EvidenceName, ...] = ("content", "graph", "neighbors", "interests", "popularity")
+    evidence: tuple[EvidenceName, ...] = (
+        "content", "words", "graph", "neighbors", "interests", "popularity",
+    )  # fmt: skip
     """What the hybrid ranking weighs beside both heads, as far as there is a source of it."""
     depth_layers: int = 1
     """Layers of the depth decoder."""
@@ -105,6 +108,7 @@ class G2RecConfig:
         graph: Array | None = None,
         content: Array | None = None,
         coengagement: CoEngagementGraph | None = None,
+        words: NearItems | None = None,
         counts: Array | None = None,
     ) -> "G2Rec":
         """An untrained model for a catalogue.
@@ -116,6 +120,7 @@ class G2RecConfig:
             graph: [I, D''] item embeddings of the graph encoder.
             content: [I, F] content features.
             coengagement: The item-item graph; without one there is no smoothing, and no votes of neighbours.
+            words: The items nearest by the words of their titles, as evidence.
             counts: [I] training events of each item; all alike if None.
 
         Raises:
@@ -132,6 +137,7 @@ class G2RecConfig:
             "content": content,
             "memberships": prototypes and prototypes[1],
             "item-item edges": None if coengagement is None else coengagement.indptr[1:],
+            "words": None if words is None else words.near,
             "counts": counts,
         }
         for name, array in sizes.items():
@@ -146,7 +152,7 @@ class G2RecConfig:
             )
         uses = self.dense_weight and ("neighbors" in self.evidence or self.smoothing_hops)
         neighbors = Neighbors.of(coengagement) if uses and coengagement is not None else None
-        model = G2Rec(self, np.asarray(codes), codebook_size, prototypes, graph, content, neighbors)
+        model = G2Rec(self, np.asarray(codes), codebook_size, prototypes, graph, content, neighbors, words)
         if counts is not None:
             model.popularity.copy_(torch.from_numpy(np.log1p(counts)))
         return model
@@ -197,8 +203,9 @@ class G2Rec(Recommender):
     The hybrid ranking weighs both heads and raw evidence that they lose, such as the content's similarity to
     the recent items (`gather_evidence`), by weights learned on the validation targets (`EvidenceFusion`).
 
-    With ``feed=prefix``, training splits each sequence at a random point, takes the prefix from the items
-    before it and the loss after it, so that no prefix has seen a target.
+    With ``feed=prefix``, training splits every other sequence at a random point, takes the prefix from the
+    items before it and the loss after it, so that no prefix has seen a target; the others have no prefix, and
+    all their items are targets.
     """
 
     name = "g2rec"
@@ -217,6 +224,7 @@ class G2Rec(Recommender):
         graph: Array | None,
         content: Array | None,
         neighbors: Neighbors | None,
+        words: NearItems | None,
     ) -> None:
         super().__init__()
         self.config, self.codebook_size = config, codebook_size
@@ -237,6 +245,7 @@ class G2Rec(Recommender):
             takes = takes - {"content"} | {"codes"}
         self.register_buffer("graph", _unit(graph) if "graph" in weighs else None)
         self.register_buffer("content", _unit(content) if "content" in takes | weighs else None)
+        self.words = words if "words" in weighs else None
         self.interests: HistoryInterests | None = None
         if prototypes is not None and (
             config.feed != "none" or config.profile_weight or "interests" in weighs
@@ -273,6 +282,7 @@ class G2Rec(Recommender):
         """What the hybrid ranking weighs, in order."""
         sources = {
             "content": self.content,
+            "words": self.words,
             "graph": self.graph,
             "neighbors": self.neighbors,
             "interests": self.interests,
@@ -329,7 +339,8 @@ class G2Rec(Recommender):
             neighbors = None
             if self.neighbors is not None:
                 neighbors = Neighbors.empty(len(codes), len(self.neighbors.rows.values))
-            model = G2Rec(self.config, codes, self.codebook_size, kept, graph, content, neighbors)
+            words = None if self.words is None else NearItems(len(codes))
+            model = G2Rec(self.config, codes, self.codebook_size, kept, graph, content, neighbors, words)
         state = model.state_dict()
         for name, held in self.state_dict().items():
             if name == "item_embedding.weight":
@@ -426,7 +437,8 @@ class G2Rec(Recommender):
         if self.num_prefix:
             # Of s items in the prefix, the first target is item s (from 0), at position s - 1.
             known = valid.sum(1)
-            split = (torch.rand(len(items), device=items.device) * (known + 1)).long().clamp(max=known)
+            share = torch.rand(len(items), device=items.device) * 2 - 1  # below 0: no prefix, every target
+            split = (share * (known + 1)).long().clamp(min=0).minimum(known)
             at = torch.arange(inputs.shape[1], device=items.device)
             valid = valid & (at >= (split - 1).unsqueeze(1))
         catalogue = self.represent_items()
@@ -535,6 +547,7 @@ class G2Rec(Recommender):
             self.config.evidence,
             batch,
             content=self.content,
+            words=self.words,
             graph=self.graph,
             neighbors=self.neighbors,
             interests=self.interests,
@@ -577,6 +590,7 @@ class G2Rec(Recommender):
             "graph_dim": None if self.graph is None else self.graph.shape[1],
             "content_dim": None if self.content is None else self.content.shape[1],
             "num_edges": None if self.neighbors is None else len(self.neighbors.rows.values),
+            "words": self.words is not None,
             "prototypes": None
             if interests is None
             else [*interests.vectors.shape, interests.indices.shape[1]],
@@ -597,7 +611,8 @@ class G2Rec(Recommender):
         neighbors = None
         if meta["num_edges"] is not None:
             neighbors = Neighbors.empty(len(codes), meta["num_edges"])
-        parts = (prototypes, graph, content, neighbors)
+        words = NearItems(len(codes)) if meta["words"] else None
+        parts = (prototypes, graph, content, neighbors, words)
         return cls(config, codes, meta["codebook_size"], *parts)  # type: ignore[arg-type]
 
 

@@ -14,7 +14,7 @@ from g2rec.recommenders._lightgcn import LightGCNRecommender
 from g2rec.recommenders._popularity import Popularity
 from g2rec.recommenders._rpg import RPG
 from g2rec.recommenders._sasrec import SASRec
-from g2rec.recommenders._text import TextNeighbors
+from g2rec.recommenders._text import TextNeighbors, WordNeighbors
 from g2rec.recommenders._tiger import TIGER
 from g2rec.recommenders._transitions import ItemTransitions
 
@@ -24,6 +24,7 @@ _MODELS: tuple[type[Recommender], ...] = (
     ItemKNN,
     EASE,
     TextNeighbors,
+    WordNeighbors,
     LightGCNRecommender,
     SASRec,
     Fusion,

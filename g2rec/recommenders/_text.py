@@ -1,4 +1,4 @@
-"""Text neighbours: items whose content is like that of the last few."""
+"""Text neighbours: items whose content, or the words of whose titles, are like those of the last few."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from g2rec.errors import ConfigError, DataError
 from g2rec.interactions import Interactions
 from g2rec.recommenders._base import Recommender, read_config
 from g2rec.recommenders._history import HistoryBatch
+from g2rec.recommenders._near import NearItems
 from g2rec.shapes import Float, Tensor
 
 
@@ -94,3 +95,45 @@ class TextNeighbors(Recommender):
         """An instance of the saved sizes."""
         config = read_config(TextNeighborsConfig, folder.manifest["config"])
         return cls(config, torch.zeros(int(folder.meta["num_items"]), int(folder.meta["content_dim"])))
+
+
+class WordNeighbors(Recommender):
+    """The items with the likest titles, word by word: nothing is learned.
+
+    score_j = sum_r decay^r cos(w_{x_r}, w_j),  w the TF-IDF of a title, x_0 the last item
+
+    The sum is over the 64 nearest items of each x_r. Titles without a common word score all items alike.
+
+    Args:
+        config: Votes.
+        near: The items nearest by words.
+    """
+
+    name = "word_neighbors"
+    config: TextNeighborsConfig
+
+    def __init__(self, config: TextNeighborsConfig, near: NearItems) -> None:
+        super().__init__()
+        self.config, self.num_items, self.near = config, len(near.near), near
+
+    @classmethod
+    def fit(cls, interactions: Interactions, config: TextNeighborsConfig | None = None) -> Self:
+        """Compare the items' titles."""
+        near = NearItems.by_words(interactions) or NearItems(interactions.num_items)
+        return cls(config or TextNeighborsConfig(), near)
+
+    def score(self, batch: HistoryBatch) -> Float[Tensor, "B I"]:
+        """Similarity to the last items."""
+        recent = batch.recent(self.config.last_items)
+        weight = self.config.decay ** torch.arange(recent.shape[1], device=recent.device).float()
+        return self.near.votes(recent, weight * (recent >= 0))
+
+    def meta(self) -> Mapping[str, Any]:
+        """Nothing beyond the size."""
+        return {}
+
+    @classmethod
+    def from_folder(cls, folder: Folder) -> Self:
+        """An instance of the saved sizes."""
+        config = read_config(TextNeighborsConfig, folder.manifest["config"])
+        return cls(config, NearItems(int(folder.meta["num_items"])))

@@ -15,6 +15,7 @@ from g2rec.recommenders import (
     SASRec,
     SASRecConfig,
     TextNeighbors,
+    WordNeighbors,
     tiger_decoder_config,
 )
 from g2rec.training.code_lm import fit_code_lm
@@ -71,6 +72,8 @@ def fit_baseline(
         return EASE.fit(interactions, config.ease)
     if name == "text_neighbors":
         return TextNeighbors.fit(interactions, config.text_neighbors)
+    if name == "word_neighbors":
+        return WordNeighbors.fit(interactions, config.text_neighbors)
     if name == "lightgcn":
         return fit_lightgcn(interactions, config.lightgcn, config.lightgcn_fit, folder, seed)[0]
     if name in SASREC:
@@ -120,7 +123,7 @@ def fusion_parts(with_content: bool) -> tuple["BaselineName", ...]:
     """The baselines that the fusion weighs, the one that weighs 1 first; content only where there is some."""
     if not with_content:
         return ("sasrec_graph", "ease", "item_transitions")
-    return ("sasrec_graph", "text_neighbors", "ease", "item_transitions")
+    return ("sasrec_graph", "text_neighbors", "word_neighbors", "ease", "item_transitions")
 
 
 def sasrec_config(name: "BaselineName", config: SASRecConfig, *, with_content: bool) -> SASRecConfig:

@@ -538,6 +538,7 @@ class Run:
         return {
             "ease": [config.ease],
             "text_neighbors": [config.text_neighbors],
+            "word_neighbors": [config.text_neighbors],
             "lightgcn": [config.lightgcn, config.lightgcn_fit],
             **{sasrec: [config.sasrec, config.sasrec_fit] for sasrec in SASREC},
             "tiger": [config.tiger, config.tiger_fit],
@@ -555,6 +556,7 @@ TITLES = {
     "item_knn": "ItemKNN",
     "ease": "EASE",
     "text_neighbors": "TextNeighbors",
+    "word_neighbors": "WordNeighbors",
     "lightgcn": "LightGCN",
     "sasrec_bce": "SASRec-BCE",
     "sasrec": "SASRec",

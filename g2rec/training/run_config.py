@@ -29,6 +29,7 @@ BaselineName = Literal[
     "item_knn",
     "ease",
     "text_neighbors",
+    "word_neighbors",
     "lightgcn",
     "sasrec_bce",
     "sasrec",

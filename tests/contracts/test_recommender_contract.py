@@ -28,6 +28,7 @@ from g2rec.recommenders import (
     ItemTransitionsConfig,
     LanguageModelConfig,
     LightGCNRecommenderConfig,
+    NearItems,
     Popularity,
     Recommender,
     RPGConfig,
@@ -35,6 +36,7 @@ from g2rec.recommenders import (
     TextNeighborsConfig,
     TIGERConfig,
     TransformerConfig,
+    WordNeighbors,
     history_batch,
     load_recommender,
     tiger_decoder_config,
@@ -79,6 +81,12 @@ def g2rec(**settings: Any) -> Recommender:
     return config.build(codes=CODES, codebook_size=5, prototypes=PROTOTYPES, content=content)
 
 
+def words() -> Recommender:
+    near = NearItems(NUM_ITEMS)
+    near.keep(csr_matrix(MATRIX))
+    return WordNeighbors(TextNeighborsConfig(), near)
+
+
 def language() -> Recommender:
     with tempfile.TemporaryDirectory() as folder:
         tiny = transformers.LlamaConfig(
@@ -96,6 +104,7 @@ MODELS: dict[str, Callable[[], Recommender]] = {
     "knn": lambda: ItemKNN(ItemKNNConfig(), MATRIX),
     "ease": lambda: EASE(EASEConfig(), MATRIX),
     "text": lambda: TextNeighborsConfig().build(content=CONTENT),
+    "words": words,
     "lightgcn": lambda: LightGCNRecommenderConfig(embedding_dim=8).build(
         num_users=NUM_USERS, num_items=NUM_ITEMS, user_index=EDGES[0], item_index=EDGES[1]
     ),

@@ -8,7 +8,7 @@ import torch
 from scipy.sparse import csr_matrix
 
 from g2rec.graph import CoEngagementGraph
-from g2rec.recommenders import EvidenceFusion, G2RecConfig, HistoryBatch, TransformerConfig
+from g2rec.recommenders import EvidenceFusion, G2RecConfig, HistoryBatch, NearItems, TransformerConfig
 from g2rec.recommenders._evidence import Neighbors, gather_evidence, standardize
 
 ITEMS = 40
@@ -54,7 +54,13 @@ def test_smoothing_is_the_normalised_graph() -> None:
 
 def test_evidence_reads_the_recent_items_only() -> None:
     content = torch.nn.functional.normalize(torch.randn(ITEMS, 6), dim=1)
-    sources = {"graph": None, "neighbors": None, "interests": None, "popularity": torch.zeros(ITEMS)}
+    sources = {
+        "words": None,
+        "graph": None,
+        "neighbors": None,
+        "interests": None,
+        "popularity": torch.zeros(ITEMS),
+    }
     long, short = batch([30, 31, 1, 2, 3, 4, 5]), batch([1, 2, 3, 4, 5])
     for a, b in zip(
         gather_evidence(["content"], long, content=content, **sources),
@@ -67,6 +73,23 @@ def test_evidence_reads_the_recent_items_only() -> None:
     torch.testing.assert_close(largest, mean.clamp(min=0))
 
 
+def words() -> NearItems:
+    near = NearItems(ITEMS)
+    near.keep(csr_matrix(np.random.default_rng(2).random((ITEMS, ITEMS)) * ~np.eye(ITEMS, dtype=bool)))
+    return near
+
+
+def test_the_largest_weights_of_a_row_are_kept() -> None:
+    weights = np.random.default_rng(0).random((2, 200)).astype(np.float32)
+    near = NearItems(200)
+    near.keep(csr_matrix(weights), first=1)
+    assert near.near_share[0].sum() == 0
+    for row in range(2):
+        best = np.argsort(-weights[row])[:64]
+        assert near.near[row + 1].tolist() == best.tolist()
+        np.testing.assert_array_equal(near.near_share[row + 1].numpy(), weights[row][best])
+
+
 def hybrid(**changes: object) -> torch.nn.Module:
     rng = np.random.default_rng(0)
     codes = np.stack(np.unravel_index(rng.permutation(64)[:ITEMS], (4, 4, 4)), axis=1)
@@ -76,7 +99,7 @@ def hybrid(**changes: object) -> torch.nn.Module:
     torch.manual_seed(0)
     model = config.build(
         codes=codes, codebook_size=4, prototypes=prototypes, graph=rng.normal(size=(ITEMS, 6)),
-        content=rng.normal(size=(ITEMS, 8)), coengagement=graph(), counts=np.arange(ITEMS),
+        content=rng.normal(size=(ITEMS, 8)), coengagement=graph(), words=words(), counts=np.arange(ITEMS),
     )  # fmt: skip
     for parameter in model.fusion.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
@@ -85,7 +108,7 @@ def hybrid(**changes: object) -> torch.nn.Module:
 
 def test_a_full_beam_ranks_as_exact_scores_do() -> None:
     model = hybrid()
-    assert model.kinds[0] == "dense" and model.kinds[-1] == "token" and len(model.kinds) == 8
+    assert model.kinds[0] == "dense" and model.kinds[-1] == "token" and len(model.kinds) == 9
     asked = batch([1, 2, 3], [4], [9, 8, 7, 6, 5, 4])
     with torch.no_grad():
         ranked, scores = model.rank(asked, ITEMS), model.score(asked)
@@ -111,7 +134,14 @@ def test_a_switched_off_interest_leaves_the_evidence() -> None:
         off[:] = True
         told, _, _ = model._weigh(dataclasses.replace(asked, without=off), torch.zeros(1, ITEMS))
     spreads = dict(zip(model.kinds, [float(kind.spread) for kind in told], strict=False))
-    assert spreads["content"] == spreads["interests"] == spreads["neighbors"] == 0 < spreads["popularity"]
+    assert (
+        spreads["content"]
+        == spreads["interests"]
+        == spreads["neighbors"]
+        == spreads["words"]
+        == 0
+        < spreads["popularity"]
+    )
 
 
 def test_networks_start_as_a_weighted_sum() -> None:

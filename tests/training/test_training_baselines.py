@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from toy_run import TOY
@@ -20,6 +21,7 @@ from g2rec.recommenders import (
     HistoryBatch,
     ItemKNN,
     ItemTransitions,
+    NearItems,
     Popularity,
     Recommender,
     SASRec,
@@ -27,6 +29,7 @@ from g2rec.recommenders import (
     TextNeighbors,
     TextNeighborsConfig,
     TransformerConfig,
+    WordNeighbors,
     history_batch,
 )
 from g2rec.training import FitConfig
@@ -107,6 +110,23 @@ def test_text_neighbours_need_content(toy: Interactions) -> None:
         TextNeighbors.fit(bare)
     assert "text_neighbors" in fusion_parts(toy.content is not None)
     assert "text_neighbors" not in fusion_parts(bare.content is not None)
+
+
+def test_word_neighbours_by_hand(toy: Interactions) -> None:
+    titles = ["Blue car", "red car", "Red kite", "kite red", "boat"] + [f"thing{i}" for i in range(85)]
+    at = toy.items.column_names.index("title")
+    table = toy.items.set_column(at, "title", pa.array(titles))
+    model = WordNeighbors.fit(dataclasses.replace(toy, items=table), TextNeighborsConfig(decay=0.5))
+    one = model.score(histories([2]))[0]
+    assert one[3] == pytest.approx(1.0, abs=1e-6)  # the same words
+    assert one[2] == 0 and one[4] == 0 and one[5:].abs().sum() == 0  # an item has no vote for itself
+    assert 0 < one[1] < 1 and one[0] == 0
+    two = model.score(histories([0, 2]))[0]
+    torch.testing.assert_close(two, one + 0.5 * model.score(histories([0]))[0])
+    keys = pa.array([str(key) for key in toy.items["item_id"].to_pylist()])
+    bare = dataclasses.replace(toy, items=toy.items.set_column(at, "title", keys))
+    assert NearItems.by_words(bare) is None
+    assert not WordNeighbors.fit(bare).score(histories([2])).any()
 
 
 def test_embeddings_are_smoothed_along_the_graph(toy: Interactions) -> None:
@@ -232,6 +252,7 @@ def test_the_fusion_of_a_run_takes_the_run_s_own_parts(tmp_path: Path) -> None:
         ("baselines/ease", False),
         ("baselines/sasrec_graph", False),
         ("baselines/text_neighbors", False),
+        ("baselines/word_neighbors", False),
         ("baselines/ease", True),
         ("baselines/item_transitions", False),
         ("baselines/fusion", False),
