@@ -574,6 +574,17 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
         )
 
 
+_LABELS = {
+    "native": "g2rec",
+    "native+degrees": "g2rec, degrees of all nodes too",
+    "replace": "g2rec, with replacement",
+    "loader": "g2rec, into a Trainer",
+    "dgl": "DGL, 64-bit ids",
+    "dgl-int32": "DGL, 32-bit ids",
+    "pyg": "PyG",
+}
+
+
 def _plot(rows: list[dict[str, Any]], path: Path) -> None:
     import matplotlib
 
@@ -592,9 +603,9 @@ def _plot(rows: list[dict[str, Any]], path: Path) -> None:
         if not x:
             continue
         rate = np.array([[row["rate"], row["least"], row["most"]] for row in of]).T / 1e6
-        (line,) = axes[0].plot(x, rate[0], "o-", label=engine)
+        (line,) = axes[0].plot(x, rate[0], "o-", label=_LABELS.get(engine, engine))
         axes[0].fill_between(x, rate[1], rate[2], alpha=0.15, color=line.get_color())
-        axes[1].plot(x, [row["private_mb"] / 1000 for row in of], "o-", label=engine)
+        axes[1].plot(x, [row["private_mb"] / 1000 for row in of], "o-")
     for axis, title, unit in (
         (axes[0], "Throughput", "million sampled edges per second"),
         (axes[1], "Private memory", "GB"),
