@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from g2rec.artifacts import derive_seed
 from g2rec.errors import ConfigError, DataError
 from g2rec.graph import CoEngagementGraph
-from g2rec.prototypes._ascend import ascend, ascend_rows
+from g2rec.prototypes._ascend import ascend
+from g2rec.prototypes._ascend_kernel import ascend_rows
 from g2rec.prototypes._community import community_partition, partition_into
 from g2rec.prototypes._interests import InterestPrototypes, Memberships
 from g2rec.shapes import Float, Int, Tensor

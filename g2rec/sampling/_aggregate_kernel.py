@@ -3,7 +3,7 @@
 import numba as nb
 import numpy as np
 
-from g2rec.sampling._intrinsics import prefetch
+from g2rec.intrinsics import prefetch
 
 _AHEAD = 8
 """Neighbours between the one that is added and the one whose cache lines are asked for."""

@@ -9,7 +9,7 @@ open-addressing hash table, at most two thirds full, with node and number in one
 import numba as nb
 import numpy as np
 
-from g2rec.sampling._intrinsics import multiply_high, prefetch
+from g2rec.intrinsics import multiply_high, prefetch
 from g2rec.sampling._random import GOLDEN, MIX_1, MIX_2, TREE
 
 _RING = 8

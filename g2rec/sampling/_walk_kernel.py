@@ -3,7 +3,7 @@
 import numba as nb
 import numpy as np
 
-from g2rec.sampling._intrinsics import prefetch
+from g2rec.intrinsics import prefetch
 from g2rec.sampling._kernels import (
     draw,
     excluded_range,

@@ -8,7 +8,8 @@ from sklearn.metrics import adjusted_mutual_info_score
 from g2rec.errors import ConfigError, DataError
 from g2rec.graph import CoEngagementGraph
 from g2rec.prototypes import ModularityConfig, fit_modularity, soft_modularity
-from g2rec.prototypes._ascend import ascend, ascend_rows
+from g2rec.prototypes._ascend import ascend
+from g2rec.prototypes._ascend_kernel import ascend_rows
 from g2rec.prototypes._free import _by_passes, _on_device, spread
 
 ITEMS, GROUPS = 240, 6
