@@ -12,7 +12,7 @@ from g2rec.encoders import LightGCNConfig
 from g2rec.interactions import TEST, VALIDATION, Interactions, InteractionsConfig
 from g2rec.prototypes import GraphHeadConfig
 from g2rec.recipes import ContentSpec, Filters, RawDataset, Recipe, read_dataset
-from g2rec.recommenders import G2RecConfig, TransformerConfig, history_batch
+from g2rec.recommenders import G2RecConfig, ItemTimeline, TransformerConfig, history_batch
 from g2rec.tokenizers import RQVAEConfig
 from g2rec.training import FitConfig
 from g2rec.training.pipeline import Run
@@ -62,6 +62,7 @@ def fitted(run: Run) -> dict[str, Any]:
         "joint prototypes": tokens.prototypes.weights,
         "prototype vectors": tokens.prototypes.vectors,
         "semantic IDs": tokens.semantic_ids.codes,
+        "items over time": None if (timeline := ItemTimeline.of(log)) is None else timeline.counts,
     }
 
 

@@ -67,6 +67,8 @@ class Targets:
         indptr: int64 [T + 1].
         history: int32 [H], item indices, oldest first.
         history_time: int64 [H], seconds, or None.
+        asked: int64 [T], when each user is known to ask: at the latest event of the history, and where the
+            split is temporal not before the training events end. None without times.
     """
 
     user_index: Array
@@ -75,6 +77,7 @@ class Targets:
     indptr: Array
     history: Array
     history_time: Array | None
+    asked: Array | None = None
 
     def __len__(self) -> int:
         return len(self.user_index)
@@ -198,7 +201,18 @@ class Interactions:
             indptr,
             self.item_index[source],
             None if self.time is None else self.time[source],
+            self._asked(indptr, source),
         )
+
+    def _asked(self, indptr: Array, source: Array) -> Array | None:
+        if self.time is None:
+            return None
+        trained = self.time[self.part == TRAIN]
+        end = int(trained.max(initial=0)) + 1
+        latest = np.full(len(indptr) - 1, end, dtype=np.int64)
+        told = np.diff(indptr) > 0
+        latest[told] = self.time[source[indptr[1:][told] - 1]]
+        return np.maximum(latest, end) if self.split == "temporal" else latest
 
     def save(self, path: Path, *, config: Any = None, made_from: Mapping[str, str] | None = None) -> Folder:
         """Write the interactions as a folder.

@@ -17,11 +17,12 @@ from g2rec.recommenders._lightgcn import EdgeBatch, LightGCNRecommender, LightGC
 from g2rec.recommenders._llama import export_llama
 from g2rec.recommenders._load import load_recommender
 from g2rec.recommenders._near import NearItems
-from g2rec.recommenders._popularity import Popularity
+from g2rec.recommenders._popularity import Popularity, RecentPopularity
 from g2rec.recommenders._rpg import RPG, RPGConfig
 from g2rec.recommenders._sasrec import SASRec, SASRecConfig
 from g2rec.recommenders._text import TextNeighbors, TextNeighborsConfig, WordNeighbors
 from g2rec.recommenders._tiger import TIGER, TIGERConfig
+from g2rec.recommenders._timeline import ItemTimeline
 from g2rec.recommenders._transformer import CausalTransformer, TransformerConfig
 from g2rec.recommenders._transitions import ItemTransitions, ItemTransitionsConfig
 from g2rec.recommenders._trie import PrefixTrie
@@ -46,6 +47,7 @@ __all__ = [
     "HistoryBatch",
     "ItemKNN",
     "ItemKNNConfig",
+    "ItemTimeline",
     "ItemTransitions",
     "ItemTransitionsConfig",
     "LanguageModel",
@@ -57,6 +59,7 @@ __all__ = [
     "PrefixTrie",
     "RPGConfig",
     "RankedItems",
+    "RecentPopularity",
     "Recommender",
     "SASRec",
     "SASRecConfig",

@@ -14,9 +14,10 @@ from g2rec.recommenders._history import HistoryBatch
 from g2rec.recommenders._interests import HistoryInterests
 from g2rec.recommenders._near import NearItems
 from g2rec.recommenders._sparse import SparseItemRows, normalized_coengagement
+from g2rec.recommenders._timeline import SPANS, WINDOWS, ItemTimeline
 from g2rec.shapes import Bool, Float, Int, Tensor
 
-EvidenceName = Literal["content", "words", "graph", "neighbors", "interests", "popularity"]
+EvidenceName = Literal["content", "words", "graph", "neighbors", "interests", "popularity", "trend"]
 COLUMNS: dict[EvidenceName, tuple[str, ...]] = {
     "content": ("content", "closest content"),
     "words": ("words",),
@@ -24,6 +25,7 @@ COLUMNS: dict[EvidenceName, tuple[str, ...]] = {
     "neighbors": ("neighbors",),
     "interests": ("interests",),
     "popularity": ("popularity",),
+    "trend": (*(f"last 1/{SPANS // window}" for window in WINDOWS), "age"),
 }
 """Scores that each kind of evidence gives."""
 _LEAST, _MOST = -5.0, 15.0
@@ -100,13 +102,15 @@ def gather_evidence(
     neighbors: Neighbors | None,
     interests: HistoryInterests | None,
     popularity: Float[Tensor, " I"],
+    timeline: ItemTimeline | None,
 ) -> list[Float[Tensor, "B I"]]:
     """The scores of each kind of evidence, in the order of `COLUMNS`; kinds without a source are left out.
 
     content is the recency-weighted mean and the largest cosine of an item to the last five; words the
     votes of the last five for the items with the likest titles; graph the mean in the encoder's embeddings;
     neighbors the votes of the last ten; interests <s, p_i> of the last ten; popularity the logarithm of an
-    item's training events, alike for all.
+    item's training events, alike for all; trend how many of them there were shortly before the user asks,
+    and since when there have been any (`ItemTimeline`).
     """
     last, weight = recency(batch, 5, 0.6, interests)
     share = weight / weight.sum(1, keepdim=True).clamp(min=1e-12)
@@ -129,6 +133,8 @@ def gather_evidence(
         found.append(interests.agreement(far, far_weight, batch.without))
     if "popularity" in names:
         found.append(popularity.expand(len(last), -1))
+    if "trend" in names and timeline is not None:
+        found += timeline.gather(batch.time, len(last))
     return found
 
 

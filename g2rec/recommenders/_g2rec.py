@@ -28,6 +28,7 @@ from g2rec.recommenders._evidence import (
 from g2rec.recommenders._history import HistoryBatch
 from g2rec.recommenders._interests import HistoryInterests
 from g2rec.recommenders._near import NearItems
+from g2rec.recommenders._timeline import ItemTimeline
 from g2rec.recommenders._transformer import CausalTransformer, TransformerConfig
 from g2rec.recommenders._trie import PrefixTrie
 from g2rec.shapes import Bool, Float, Int, Tensor
@@ -55,7 +56,7 @@ class G2RecConfig:
     smoothing_hops: int = 2
     """Steps over which items are smoothed along the co-engagement graph; 0 for none."""
     evidence: tuple[EvidenceName, ...] = (
-        "content", "words", "graph", "neighbors", "interests", "popularity",
+        "content", "words", "graph", "neighbors", "interests", "popularity", "trend",
     )  # fmt: skip
     """What the hybrid ranking weighs beside both heads, as far as there is a source of it."""
     depth_layers: int = 1
@@ -110,6 +111,7 @@ class G2RecConfig:
         coengagement: CoEngagementGraph | None = None,
         words: NearItems | None = None,
         counts: Array | None = None,
+        timeline: ItemTimeline | None = None,
     ) -> "G2Rec":
         """An untrained model for a catalogue.
 
@@ -122,6 +124,7 @@ class G2RecConfig:
             coengagement: The item-item graph; without one there is no smoothing, and no votes of neighbours.
             words: The items nearest by the words of their titles, as evidence.
             counts: [I] training events of each item; all alike if None.
+            timeline: When these were, as evidence.
 
         Raises:
             ConfigError: If a value is out of range or something needed is missing.
@@ -139,6 +142,7 @@ class G2RecConfig:
             "item-item edges": None if coengagement is None else coengagement.indptr[1:],
             "words": None if words is None else words.near,
             "counts": counts,
+            "the timeline": None if timeline is None else timeline.counts,
         }
         for name, array in sizes.items():
             if array is not None and len(array) != len(codes):
@@ -152,7 +156,8 @@ class G2RecConfig:
             )
         uses = self.dense_weight and ("neighbors" in self.evidence or self.smoothing_hops)
         neighbors = Neighbors.of(coengagement) if uses and coengagement is not None else None
-        model = G2Rec(self, np.asarray(codes), codebook_size, prototypes, graph, content, neighbors, words)
+        parts = (prototypes, graph, content, neighbors, words, timeline)
+        model = G2Rec(self, np.asarray(codes), codebook_size, *parts)
         if counts is not None:
             model.popularity.copy_(torch.from_numpy(np.log1p(counts)))
         return model
@@ -225,6 +230,7 @@ class G2Rec(Recommender):
         content: Array | None,
         neighbors: Neighbors | None,
         words: NearItems | None,
+        timeline: ItemTimeline | None,
     ) -> None:
         super().__init__()
         self.config, self.codebook_size = config, codebook_size
@@ -246,6 +252,7 @@ class G2Rec(Recommender):
         self.register_buffer("graph", _unit(graph) if "graph" in weighs else None)
         self.register_buffer("content", _unit(content) if "content" in takes | weighs else None)
         self.words = words if "words" in weighs else None
+        self.timeline = timeline if "trend" in weighs else None
         self.interests: HistoryInterests | None = None
         if prototypes is not None and (
             config.feed != "none" or config.profile_weight or "interests" in weighs
@@ -287,6 +294,7 @@ class G2Rec(Recommender):
             "neighbors": self.neighbors,
             "interests": self.interests,
             "popularity": self.popularity,
+            "trend": self.timeline,
         }
         columns = [
             name
@@ -340,7 +348,9 @@ class G2Rec(Recommender):
             if self.neighbors is not None:
                 neighbors = Neighbors.empty(len(codes), len(self.neighbors.rows.values))
             words = None if self.words is None else NearItems(len(codes))
-            model = G2Rec(self.config, codes, self.codebook_size, kept, graph, content, neighbors, words)
+            timeline = None if self.timeline is None else ItemTimeline(len(codes), len(self.timeline.ends))
+            parts = (kept, graph, content, neighbors, words, timeline)
+            model = G2Rec(self.config, codes, self.codebook_size, *parts)
         state = model.state_dict()
         for name, held in self.state_dict().items():
             if name == "item_embedding.weight":
@@ -552,6 +562,7 @@ class G2Rec(Recommender):
             neighbors=self.neighbors,
             interests=self.interests,
             popularity=self.popularity,
+            timeline=self.timeline,
         )
         told = [standardize(scores, seen) for scores in (dense, *gathered)]
         return told, user_context(batch.lengths, told), seen
@@ -591,6 +602,7 @@ class G2Rec(Recommender):
             "content_dim": None if self.content is None else self.content.shape[1],
             "num_edges": None if self.neighbors is None else len(self.neighbors.rows.values),
             "words": self.words is not None,
+            "spans": None if self.timeline is None else len(self.timeline.ends),
             "prototypes": None
             if interests is None
             else [*interests.vectors.shape, interests.indices.shape[1]],
@@ -612,7 +624,8 @@ class G2Rec(Recommender):
         if meta["num_edges"] is not None:
             neighbors = Neighbors.empty(len(codes), meta["num_edges"])
         words = NearItems(len(codes)) if meta["words"] else None
-        parts = (prototypes, graph, content, neighbors, words)
+        timeline = None if meta["spans"] is None else ItemTimeline(len(codes), meta["spans"])
+        parts = (prototypes, graph, content, neighbors, words, timeline)
         return cls(config, codes, meta["codebook_size"], *parts)  # type: ignore[arg-type]
 
 

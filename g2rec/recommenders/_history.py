@@ -1,6 +1,6 @@
 """Batches of user histories, padded on the right, made from CSR arrays without a loop."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,13 +25,13 @@ class HistoryBatch:
     """Items in each row; may be 0."""
     without: Bool[Tensor, "B C"] | None = None
     """Interest prototypes that a user switched off; models without prototypes ignore it."""
+    time: Int[Tensor, " B"] | None = None
+    """When each user asks, in seconds since 1970; None: after all that the model was fitted on."""
 
     def to(self, device: torch.device | str) -> "HistoryBatch":
         """The same batch on ``device``."""
-        without = None if self.without is None else self.without.to(device)
-        return HistoryBatch(
-            self.user_index.to(device), self.items.to(device), self.lengths.to(device), without
-        )
+        fields = {name: value.to(device) for name, value in vars(self).items() if value is not None}
+        return HistoryBatch(**fields)
 
     def last(self, n: int) -> "HistoryBatch":
         """Only the latest ``n`` items of each user."""
@@ -42,7 +42,7 @@ class HistoryBatch:
         at = (self.lengths - kept).unsqueeze(1) + columns
         items = self.items.gather(1, at.clamp(max=self.items.shape[1] - 1))
         items = items.masked_fill(columns >= kept.unsqueeze(1), -1)
-        return HistoryBatch(self.user_index, items, kept, self.without)
+        return replace(self, items=items, lengths=kept)
 
     def recent(self, n: int) -> Int[Tensor, "B n"]:
         """The latest ``n`` items, newest first; -1 pads."""
@@ -63,6 +63,7 @@ def history_batch(
     history: np.ndarray[Any, Any],
     user_index: np.ndarray[Any, Any],
     rows: np.ndarray[Any, Any] | None = None,
+    time: np.ndarray[Any, Any] | None = None,
 ) -> HistoryBatch:
     """Pad rows of CSR histories.
 
@@ -71,6 +72,7 @@ def history_batch(
         history: Item indices, oldest first.
         user_index: The user of each row.
         rows: Rows to take, in this order; all by default.
+        time: When the user of each row asks, in seconds; None: after all of the log.
 
     Raises:
         DataError: If the arrays do not fit together.
@@ -87,6 +89,7 @@ def history_batch(
         torch.from_numpy(np.asarray(user_index[rows], dtype=np.int64)),
         torch.from_numpy(items),
         torch.from_numpy(np.asarray(indptr[rows + 1] - indptr[rows], dtype=np.int64)),
+        time=None if time is None else torch.from_numpy(np.asarray(time[rows], dtype=np.int64)),
     )
 
 

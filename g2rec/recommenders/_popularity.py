@@ -1,4 +1,4 @@
-"""Popularity: the same items for everyone."""
+"""Popularity: the same items for everyone, ever or of late."""
 
 from collections.abc import Mapping
 from typing import Any, Self
@@ -10,6 +10,7 @@ from g2rec.artifacts import Folder
 from g2rec.interactions import Interactions
 from g2rec.recommenders._base import Recommender
 from g2rec.recommenders._history import HistoryBatch
+from g2rec.recommenders._timeline import WINDOWS, ItemTimeline
 from g2rec.shapes import Float, Int, Tensor
 
 
@@ -46,3 +47,44 @@ class Popularity(Recommender):
     def from_folder(cls, folder: Folder) -> Self:
         """An instance of the saved size."""
         return cls(torch.zeros(int(folder.meta["num_items"])))
+
+
+class RecentPopularity(Recommender):
+    """Score an item by its training events in the eighth of the log before the user asks.
+
+    score_i = log(1 + n_i(t)),  t the time of the user's latest event
+
+    Events after t are not counted, though in leave-one-out there are some. Without times: by all events.
+
+    Args:
+        timeline: Training events over time.
+    """
+
+    name = "recent_popularity"
+
+    def __init__(self, timeline: ItemTimeline) -> None:
+        super().__init__()
+        self.num_items, self.timeline = len(timeline.counts), timeline
+
+    @classmethod
+    def fit(cls, interactions: Interactions) -> Self:
+        """Count the training events over time."""
+        timeline = ItemTimeline.of(interactions)
+        if timeline is None:  # one span, which is over
+            timeline = ItemTimeline(interactions.num_items, 1)
+            items = interactions.train_events().item_index
+            timeline.counts[:, 1] = torch.from_numpy(np.bincount(items, minlength=interactions.num_items))
+        return cls(timeline)
+
+    def score(self, batch: HistoryBatch) -> Float[Tensor, "B I"]:
+        """The logarithms of the counts."""
+        return self.timeline.lately(batch.time, len(batch.lengths), WINDOWS[-1])
+
+    def meta(self) -> Mapping[str, Any]:
+        """Spans of the timeline."""
+        return {"spans": len(self.timeline.ends)}
+
+    @classmethod
+    def from_folder(cls, folder: Folder) -> Self:
+        """An instance of the saved size."""
+        return cls(ItemTimeline(int(folder.meta["num_items"]), int(folder.meta["spans"])))

@@ -11,6 +11,7 @@ from g2rec.recommenders import (
     ItemKNN,
     ItemTransitions,
     Popularity,
+    RecentPopularity,
     Recommender,
     SASRec,
     SASRecConfig,
@@ -64,6 +65,8 @@ def fit_baseline(
     seed = config.seed
     if name == "popularity":
         return Popularity.fit(interactions)
+    if name == "recent_popularity":
+        return RecentPopularity.fit(interactions)
     if name == "item_transitions":
         return ItemTransitions.fit(interactions)
     if name == "item_knn":
@@ -122,8 +125,10 @@ def baseline_parts(name: "BaselineName", with_content: bool) -> tuple["BaselineN
 def fusion_parts(with_content: bool) -> tuple["BaselineName", ...]:
     """The baselines that the fusion weighs, the one that weighs 1 first; content only where there is some."""
     if not with_content:
-        return ("sasrec_graph", "ease", "item_transitions")
-    return ("sasrec_graph", "text_neighbors", "word_neighbors", "ease", "item_transitions")
+        return ("sasrec_graph", "ease", "item_transitions", "recent_popularity")
+    return (
+        "sasrec_graph", "text_neighbors", "word_neighbors", "ease", "item_transitions", "recent_popularity",
+    )  # fmt: skip
 
 
 def sasrec_config(name: "BaselineName", config: SASRecConfig, *, with_content: bool) -> SASRecConfig:

@@ -15,7 +15,7 @@ from g2rec.evaluation import expected_ndcg_at_k
 from g2rec.graph import CoEngagementGraph
 from g2rec.interactions import Interactions
 from g2rec.prototypes import InterestPrototypes
-from g2rec.recommenders import EvidenceFusion, G2Rec, G2RecConfig, NearItems
+from g2rec.recommenders import EvidenceFusion, G2Rec, G2RecConfig, ItemTimeline, NearItems
 from g2rec.shapes import Bool, Float, Int, Tensor
 from g2rec.tokenizers import SemanticIds
 from g2rec.training.fitting import FitConfig, FitReport
@@ -71,6 +71,7 @@ def fit_g2rec(
         coengagement=coengagement,
         words=NearItems.by_words(interactions) if "words" in config.evidence else None,
         counts=counts,
+        timeline=ItemTimeline.of(interactions) if "trend" in config.evidence else None,
     )
     model.train_on(torch.from_numpy(counts > 0))
     windows = training_windows(interactions, config.transformer.max_len)

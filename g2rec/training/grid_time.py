@@ -21,7 +21,15 @@ _CPU = {
 """Seconds for an event and pass, of models of 64 dimensions on two cores (MovieLens-100K, AMD EPYC)."""
 _GPU_FACTOR = 0.1
 """The same on a GPU, of models of 256 dimensions."""
-_LEARNED_ONCE = ("popularity", "item_transitions", "item_knn", "ease", "text_neighbors", "word_neighbors")
+_LEARNED_ONCE = (
+    "popularity",
+    "recent_popularity",
+    "item_transitions",
+    "item_knn",
+    "ease",
+    "text_neighbors",
+    "word_neighbors",
+)
 """Baselines that count or solve instead of training."""
 
 

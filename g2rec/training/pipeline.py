@@ -552,6 +552,7 @@ class Run:
 
 TITLES = {
     "popularity": "Popularity",
+    "recent_popularity": "RecentPopularity",
     "item_transitions": "ItemTransitions",
     "item_knn": "ItemKNN",
     "ease": "EASE",

@@ -36,7 +36,8 @@ def rank_all(model: Recommender, targets: Targets, *, top_k: int = 50, batch_siz
     parts: list[list[Tensor]] = []
     for start in range(0, len(targets.target), batch_size):
         rows = np.arange(start, min(start + batch_size, len(targets.target)))
-        batch = history_batch(targets.indptr, targets.history, targets.user_index, rows).to(model.device)
+        parts_of = (targets.indptr, targets.history, targets.user_index, rows, targets.asked)
+        batch = history_batch(*parts_of).to(model.device)
         target = torch.from_numpy(np.asarray(targets.target[rows], dtype=np.int64)).to(model.device)
         parts.append([t.cpu() for t in _rank_batch(model, batch, target, top_k)])
     if not parts:

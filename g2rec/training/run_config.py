@@ -25,6 +25,7 @@ from g2rec.training.tokenizer import JointMode, TokenizerInputs
 
 BaselineName = Literal[
     "popularity",
+    "recent_popularity",
     "item_transitions",
     "item_knn",
     "ease",

@@ -88,7 +88,7 @@ def validation_loader(interactions: Interactions, batch_size: int) -> DataLoader
 
     def make(key: BatchKey) -> ValidationBatch:
         target = torch.from_numpy(np.asarray(targets.target[key.rows], dtype=np.int64))
-        batch = history_batch(targets.indptr, targets.history, targets.user_index, key.rows)
+        batch = history_batch(targets.indptr, targets.history, targets.user_index, key.rows, targets.asked)
         return ValidationBatch(batch, target)
 
     return batches(make, len(targets.target), batch_size, seed=0, shuffle=False)

@@ -24,12 +24,14 @@ from g2rec.recommenders import (
     HistoryBatch,
     ItemKNN,
     ItemKNNConfig,
+    ItemTimeline,
     ItemTransitions,
     ItemTransitionsConfig,
     LanguageModelConfig,
     LightGCNRecommenderConfig,
     NearItems,
     Popularity,
+    RecentPopularity,
     Recommender,
     RPGConfig,
     SASRecConfig,
@@ -87,6 +89,12 @@ def words() -> Recommender:
     return WordNeighbors(TextNeighborsConfig(), near)
 
 
+def recent() -> Recommender:
+    timeline = ItemTimeline(NUM_ITEMS, 1)
+    timeline.counts[:, 1] = torch.arange(NUM_ITEMS)
+    return RecentPopularity(timeline)
+
+
 def language() -> Recommender:
     with tempfile.TemporaryDirectory() as folder:
         tiny = transformers.LlamaConfig(
@@ -100,6 +108,7 @@ def language() -> Recommender:
 
 MODELS: dict[str, Callable[[], Recommender]] = {
     "popularity": lambda: Popularity(torch.arange(NUM_ITEMS)),
+    "recent": recent,
     "transitions": lambda: ItemTransitions(ItemTransitionsConfig(), MATRIX),
     "knn": lambda: ItemKNN(ItemKNNConfig(), MATRIX),
     "ease": lambda: EASE(EASEConfig(), MATRIX),
@@ -181,7 +190,7 @@ def test_padding_changes_nothing(model: Recommender) -> None:
 def test_the_history_decides(model: Recommender) -> None:
     one, other = batch_of([1, 2, 3], [4, 5, 6]), batch_of([4, 5, 6], [1, 2, 3])
     first, second = model.score(one), model.score(other)
-    if model.name in ("popularity", "lightgcn"):  # these know the user or nobody
+    if model.name in ("popularity", "recent_popularity", "lightgcn"):  # these know the user or nobody
         torch.testing.assert_close(first, second)
     else:
         assert not torch.allclose(first, second, atol=1e-3)

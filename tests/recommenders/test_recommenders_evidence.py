@@ -60,6 +60,7 @@ def test_evidence_reads_the_recent_items_only() -> None:
         "neighbors": None,
         "interests": None,
         "popularity": torch.zeros(ITEMS),
+        "timeline": None,
     }
     long, short = batch([30, 31, 1, 2, 3, 4, 5]), batch([1, 2, 3, 4, 5])
     for a, b in zip(

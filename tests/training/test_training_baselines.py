@@ -255,6 +255,7 @@ def test_the_fusion_of_a_run_takes_the_run_s_own_parts(tmp_path: Path) -> None:
         ("baselines/word_neighbors", False),
         ("baselines/ease", True),
         ("baselines/item_transitions", False),
+        ("baselines/recent_popularity", False),
         ("baselines/fusion", False),
     ]
     del seen[:]
