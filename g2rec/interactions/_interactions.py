@@ -44,12 +44,14 @@ class Sequences:
         indptr: int64 [S + 1].
         item_index: int32 [M_train].
         time: int64 [M_train], seconds, or None.
+        tied: bool [M_train], whether the order of an event and the one before it was drawn, or None.
     """
 
     user_index: Array
     indptr: Array
     item_index: Array
     time: Array | None
+    tied: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,8 @@ class Interactions:
         name: The recipe's name.
         content_map: Gives an item that comes later its content; None where there is no content.
         target: ``"next_item"``, or ``"next_new_item"``: only items that the user has not had are targets.
+        tied: bool [M], whether an event is of the same time as its user's event before it, so that the order
+            of the two was drawn; None where the order is as given.
     """
 
     user_index: Array
@@ -112,6 +116,7 @@ class Interactions:
     name: str = ""
     content_map: ContentMap | None = None
     target: Literal["next_item", "next_new_item"] = "next_item"
+    tied: Array | None = None
 
     @property
     def num_users(self) -> int:
@@ -171,7 +176,11 @@ class Interactions:
         events = self.train_events()
         full = _indptr(events.user_index, self.num_users)
         users = np.flatnonzero(np.diff(full)).astype(np.int32)
-        return Sequences(users, np.append(full[users], full[-1]), events.item_index, events.time)
+        tied = None
+        if self.tied is not None:
+            tied = self.tied[self.part == TRAIN]
+            tied[full[users]] = False
+        return Sequences(users, np.append(full[users], full[-1]), events.item_index, events.time, tied)
 
     def targets(self, part: Literal["validation", "test"]) -> Targets:
         """The targets of one part with their histories.
@@ -223,6 +232,8 @@ class Interactions:
         arrays = {"user_index": self.user_index, "item_index": self.item_index, "part": self.part}
         if self.time is not None:
             arrays["time"] = self.time
+        if self.tied is not None:
+            arrays["tied"] = self.tied
         if self.content is not None:
             arrays["content"] = self.content
         tables = {"users": pa.table({"user_id": self.user_ids}), "items": self.items}
@@ -255,6 +266,7 @@ class Interactions:
             name=folder.meta["name"],
             content_map=None if content_map is None else ContentMap.from_folder(folder, content_map),
             target=folder.meta.get("target", "next_item"),
+            tied=folder.array("tied") if folder.has("tied.npy") else None,
         )
 
 

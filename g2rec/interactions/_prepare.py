@@ -121,6 +121,7 @@ def prepare(raw: RawDataset, recipe: Recipe, config: InteractionsConfig | None =
         split=split,
         name=raw.name,
         target=config.target,
+        tied=_tied(user_index, log, rows) if ties == "shuffle" else None,
     )
     content, content_map = _content(raw, recipe, log.item_rows[item_codes], seen, config.seed)
     logger.info(
@@ -133,6 +134,19 @@ def prepare(raw: RawDataset, recipe: Recipe, config: InteractionsConfig | None =
         clock.perf_counter() - began,
     )
     return dataclasses.replace(interactions, content=content, content_map=content_map)
+
+
+def _tied(user_index: Array, log: EventCodes, rows: Array) -> Array | None:
+    """Whether each event follows one of the same user and time, whose order with it was drawn."""
+    if log.clock is None:
+        if log.position is not None:
+            return None
+        same = np.ones(len(rows), bool)  # there is no order at all
+    else:
+        same = np.append(False, log.clock[rows[1:]] == log.clock[rows[:-1]])
+    same[1:] &= user_index[1:] == user_index[:-1]
+    same[:1] = False
+    return same
 
 
 def _permuted(learned: Array, cold: Array, seed: int) -> Array:

@@ -1,28 +1,24 @@
 """What a history says of each item apart from the transformer, and how to weigh it."""
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, Self
+from typing import Literal, NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.sparse import csr_matrix
 from torch import nn
 
-from g2rec.graph import CoEngagementGraph
 from g2rec.recommenders._history import HistoryBatch
 from g2rec.recommenders._interests import HistoryInterests
 from g2rec.recommenders._near import NearItems
-from g2rec.recommenders._sparse import SparseItemRows, normalized_coengagement
 from g2rec.recommenders._timeline import SPANS, WINDOWS, ItemTimeline
 from g2rec.shapes import Bool, Float, Int, Tensor
 
 EvidenceName = Literal["content", "words", "graph", "neighbors", "interests", "popularity", "trend"]
 COLUMNS: dict[EvidenceName, tuple[str, ...]] = {
-    "content": ("content", "closest content"),
-    "words": ("words",),
-    "graph": ("graph",),
-    "neighbors": ("neighbors",),
+    "content": ("content", "closest content", "content, long"),
+    "words": ("words", "words, long"),
+    "graph": ("graph", "graph, long"),
+    "neighbors": ("neighbors", "neighbors, long"),
     "interests": ("interests",),
     "popularity": ("popularity",),
     "trend": (*(f"last 1/{SPANS // window}" for window in WINDOWS), "age"),
@@ -31,6 +27,8 @@ COLUMNS: dict[EvidenceName, tuple[str, ...]] = {
 _LEAST, _MOST = -5.0, 15.0
 """Bounds of what is weighed: one outlier must not decide."""
 _WIDTH = 16
+_SHORT, _MIDDLE, _LONG = (5, 0.6), (10, 0.8), (50, 0.95)
+"""Items looked back over, and the weight of an item over that of the one after it."""
 
 
 class Standardized(NamedTuple):
@@ -52,35 +50,6 @@ def standardize(scores: Float[Tensor, "B I"], exclude: Bool[Tensor, "B I"] | Non
     return Standardized(told, spread.squeeze(1))
 
 
-class Neighbors(NearItems):
-    """The co-engagement graph A = D^-1/2 C D^-1/2 on the device, to smooth item representations and to vote.
-
-    What an item's neighbours get of its vote is C_{x, i} / D_x: where a step from it leads.
-
-    Args:
-        matrix: [I, I], A.
-    """
-
-    def __init__(self, matrix: csr_matrix) -> None:
-        super().__init__(matrix.shape[0])
-        self.rows = SparseItemRows(matrix)
-
-    @classmethod
-    def of(cls, graph: CoEngagementGraph) -> Self:
-        """Normalise a graph."""
-        made = cls(normalized_coengagement(graph))
-        size = (graph.num_items, graph.num_items)
-        made.keep(csr_matrix((graph.weights, graph.indices, graph.indptr), size))
-        strength = np.maximum(graph.strength(), 1e-12).astype(np.float32)
-        made.near_share /= torch.from_numpy(strength).unsqueeze(1)
-        return made
-
-    @classmethod
-    def empty(cls, num_items: int, num_entries: int) -> Self:
-        """One of the right sizes, to be overwritten by loaded weights."""
-        return cls(SparseItemRows.empty(num_items, num_entries))
-
-
 def recency(
     batch: HistoryBatch, count: int, decay: float, interests: HistoryInterests | None
 ) -> tuple[Int[Tensor, "B n"], Float[Tensor, "B n"]]:
@@ -99,7 +68,7 @@ def gather_evidence(
     content: Float[Tensor, "I F"] | None,
     words: NearItems | None,
     graph: Float[Tensor, "I E"] | None,
-    neighbors: Neighbors | None,
+    neighbors: NearItems | None,
     interests: HistoryInterests | None,
     popularity: Float[Tensor, " I"],
     timeline: ItemTimeline | None,
@@ -108,13 +77,17 @@ def gather_evidence(
 
     content is the recency-weighted mean and the largest cosine of an item to the last five; words the
     votes of the last five for the items with the likest titles; graph the mean in the encoder's embeddings;
-    neighbors the votes of the last ten; interests <s, p_i> of the last ten; popularity the logarithm of an
-    item's training events, alike for all; trend how many of them there were shortly before the user asks,
-    and since when there have been any (`ItemTimeline`).
+    neighbors the votes of the last ten for the items that they are engaged with together. Each of these is
+    also taken over the last fifty, which say what a user is about where the last ones say what for just now.
+    interests is <s, p_i> of the last ten; popularity the logarithm of an item's training events, alike for
+    all; trend how many of them there were shortly before the user asks, and since when there have been any
+    (`ItemTimeline`).
     """
-    last, weight = recency(batch, 5, 0.6, interests)
+    last, weight = recency(batch, *_SHORT, interests)
     share = weight / weight.sum(1, keepdim=True).clamp(min=1e-12)
-    far, far_weight = recency(batch, 10, 0.8, interests)
+    middle, middle_weight = recency(batch, *_MIDDLE, interests)
+    far, far_weight = recency(batch, *_LONG, interests)
+    far_share = far_weight / far_weight.sum(1, keepdim=True).clamp(min=1e-12)
     found: list[Tensor] = []
     if "content" in names and content is not None:
         mean = largest = torch.zeros(len(last), len(content), device=last.device)
@@ -122,20 +95,42 @@ def gather_evidence(
             cosine = F.embedding(last[:, place].clamp(min=0), content) @ content.T
             mean = mean + share[:, place : place + 1] * cosine
             largest = torch.maximum(largest, cosine * (weight[:, place : place + 1] > 0))
-        found += [mean, largest]
+        found += [mean, largest, _mean_of(content, far, far_share) @ content.T]
     if "words" in names and words is not None:
-        found.append(words.votes(last, weight))
+        found += [words.votes(last, weight), words.votes(far, far_weight)]
     if "graph" in names and graph is not None:
-        found.append((share.unsqueeze(2) * graph[last.clamp(min=0)]).sum(1) @ graph.T)
+        found += [_mean_of(graph, *of) @ graph.T for of in ((last, share), (far, far_share))]
     if "neighbors" in names and neighbors is not None:
-        found.append(neighbors.votes(far, far_weight))
+        found += [neighbors.votes(middle, middle_weight), neighbors.votes(far, far_weight)]
     if "interests" in names and interests is not None:
-        found.append(interests.agreement(far, far_weight, batch.without))
+        found.append(interests.agreement(middle, middle_weight, batch.without))
     if "popularity" in names:
         found.append(popularity.expand(len(last), -1))
     if "trend" in names and timeline is not None:
         found += timeline.gather(batch.time, len(last))
     return found
+
+
+def text_evidence(
+    batch: HistoryBatch, content: Float[Tensor, "I F"] | None, words: NearItems | None
+) -> Float[Tensor, "B I"] | float:
+    """.4 content_i + .3 words_i, standardised: about what the hybrid ranking learns they weigh, in nats."""
+    last, weight = recency(batch, *_SHORT, None)
+    total: Tensor | float = 0.0
+    if content is not None:
+        share = weight / weight.sum(1, keepdim=True).clamp(min=1e-12)
+        told = standardize(_mean_of(content, last, share) @ content.T, None).scores
+        total = total + 0.4 * told.clamp(_LEAST, _MOST)
+    if words is not None:
+        total = total + 0.3 * standardize(words.votes(last, weight), None).scores.clamp(_LEAST, _MOST)
+    return total
+
+
+def _mean_of(
+    features: Float[Tensor, "I F"], items: Int[Tensor, "B n"], share: Float[Tensor, "B n"]
+) -> Float[Tensor, "B F"]:
+    mean: Tensor = F.embedding_bag(items.clamp(min=0), features, per_sample_weights=share, mode="sum")
+    return mean
 
 
 class EvidenceFusion(nn.Module):

@@ -19,21 +19,24 @@ from g2rec.recommenders._evidence import (
     COLUMNS,
     EvidenceFusion,
     EvidenceName,
-    Neighbors,
     Standardized,
     gather_evidence,
     standardize,
+    text_evidence,
     user_context,
 )
 from g2rec.recommenders._history import HistoryBatch
 from g2rec.recommenders._interests import HistoryInterests
 from g2rec.recommenders._near import NearItems
+from g2rec.recommenders._sparse import SparseItemRows, normalized_coengagement
 from g2rec.recommenders._timeline import ItemTimeline
 from g2rec.recommenders._transformer import CausalTransformer, TransformerConfig
 from g2rec.recommenders._trie import PrefixTrie
 from g2rec.shapes import Bool, Float, Int, Tensor
 
 Array = np.ndarray[Any, Any]
+_UNKNOWN = -100.0
+"""The teacher's logit of an item that no training event knows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +68,9 @@ class G2RecConfig:
     """Weight of the token head's loss; 0 leaves the head out."""
     distillation: float = 0.5
     """Share of the dense head, if there is one, in what the token head learns; 0 for the next item alone."""
+    teacher_evidence: float = 1.0
+    """How far content and words (of ``evidence``) count in what the token head learns, beside the dense head;
+    0 for the dense head alone."""
     dense_weight: float = 1.0
     """Weight of the dense head's loss; 0 leaves the head out."""
     profile_weight: float = 0.0
@@ -110,6 +116,7 @@ class G2RecConfig:
         content: Array | None = None,
         coengagement: CoEngagementGraph | None = None,
         words: NearItems | None = None,
+        neighbors: NearItems | None = None,
         counts: Array | None = None,
         timeline: ItemTimeline | None = None,
     ) -> "G2Rec":
@@ -121,8 +128,9 @@ class G2RecConfig:
             prototypes: Vectors [C, D'], indices [I, R] and weights [I, R]; ``feed=none`` needs none.
             graph: [I, D''] item embeddings of the graph encoder.
             content: [I, F] content features.
-            coengagement: The item-item graph; without one there is no smoothing, and no votes of neighbours.
+            coengagement: The item-item graph; without one there is no smoothing.
             words: The items nearest by the words of their titles, as evidence.
+            neighbors: The items nearest by who engages with them, as evidence.
             counts: [I] training events of each item; all alike if None.
             timeline: When these were, as evidence.
 
@@ -141,6 +149,7 @@ class G2RecConfig:
             "memberships": prototypes and prototypes[1],
             "item-item edges": None if coengagement is None else coengagement.indptr[1:],
             "words": None if words is None else words.near,
+            "neighbors": None if neighbors is None else neighbors.near,
             "counts": counts,
             "the timeline": None if timeline is None else timeline.counts,
         }
@@ -154,9 +163,10 @@ class G2RecConfig:
             raise DataError(
                 f"codes must lie in 0 ... {codebook_size - 1}, got {codes.min()} ... {codes.max()}"
             )
-        uses = self.dense_weight and ("neighbors" in self.evidence or self.smoothing_hops)
-        neighbors = Neighbors.of(coengagement) if uses and coengagement is not None else None
-        parts = (prototypes, graph, content, neighbors, words, timeline)
+        edges = None
+        if self.smoothing_hops and coengagement is not None:
+            edges = SparseItemRows(normalized_coengagement(coengagement))
+        parts = (prototypes, graph, content, edges, neighbors, words, timeline)
         model = G2Rec(self, np.asarray(codes), codebook_size, *parts)
         if counts is not None:
             model.popularity.copy_(torch.from_numpy(np.log1p(counts)))
@@ -202,8 +212,9 @@ class G2Rec(Recommender):
 
     dense_i = cos(h_t, f_i) / temperature + b [i in history]
 
-    In training the token head learns from the next item and, as far as ``distillation`` says, from what the
-    dense head makes of h_t (Hinton et al., arXiv 1503.02531).
+    In training the token head learns from the next item and, as far as ``distillation`` says, from a teacher
+    (Hinton et al., arXiv 1503.02531): softmax_i(dense_i + teacher_evidence * text_i), the latter
+    `text_evidence`: it has read texts alone, so it knows nothing of the target; counts of engagements would.
 
     The hybrid ranking weighs both heads and raw evidence that they lose, such as the content's similarity to
     the recent items (`gather_evidence`), by weights learned on the validation targets (`EvidenceFusion`).
@@ -228,7 +239,8 @@ class G2Rec(Recommender):
         prototypes: tuple[Array, Array, Array] | None,
         graph: Array | None,
         content: Array | None,
-        neighbors: Neighbors | None,
+        edges: SparseItemRows | None,
+        neighbors: NearItems | None,
         words: NearItems | None,
         timeline: ItemTimeline | None,
     ) -> None:
@@ -238,20 +250,21 @@ class G2Rec(Recommender):
         dim = config.transformer.embedding_dim
         self.register_buffer("codes", torch.from_numpy(codes.astype(np.int64)))
         self.register_buffer("popularity", torch.zeros(self.num_items))
-        self.neighbors = neighbors
+        self.edges = edges
         self._kept: Tensor | None = None
         self.trie = PrefixTrie(codes)
         self.known_items: Tensor | None
         self.known_column: Tensor
         self.register_buffer("known_items", None, persistent=False)
         self.register_buffer("known_column", torch.arange(self.num_items), persistent=False)
-        weighs = set(config.evidence) if config.dense_weight and config.token_weight else set()
+        weighs: set[str] = set(config.evidence) if config.dense_weight and config.token_weight else set()
         takes = set(config.item_inputs)
         if content is None and "content" in takes:
             takes = takes - {"content"} | {"codes"}
         self.register_buffer("graph", _unit(graph) if "graph" in weighs else None)
         self.register_buffer("content", _unit(content) if "content" in takes | weighs else None)
         self.words = words if "words" in weighs else None
+        self.neighbors = neighbors if "neighbors" in weighs else None
         self.timeline = timeline if "trend" in weighs else None
         self.interests: HistoryInterests | None = None
         if prototypes is not None and (
@@ -344,12 +357,14 @@ class G2Rec(Recommender):
         """
         with torch.random.fork_rng():
             kept = None if self.interests is None else prototypes
-            neighbors = None
-            if self.neighbors is not None:
-                neighbors = Neighbors.empty(len(codes), len(self.neighbors.rows.values))
-            words = None if self.words is None else NearItems(len(codes))
+            edges = None
+            if self.edges is not None:
+                edges = SparseItemRows(SparseItemRows.empty(len(codes), len(self.edges.values)))
+            neighbors, words = (
+                None if near is None else NearItems(len(codes)) for near in (self.neighbors, self.words)
+            )
             timeline = None if self.timeline is None else ItemTimeline(len(codes), len(self.timeline.ends))
-            parts = (kept, graph, content, neighbors, words, timeline)
+            parts = (kept, graph, content, edges, neighbors, words, timeline)
             model = G2Rec(self.config, codes, self.codebook_size, *parts)
         state = model.state_dict()
         for name, held in self.state_dict().items():
@@ -381,8 +396,8 @@ class G2Rec(Recommender):
         if self.project_content is not None and self.content is not None:
             parts.append(self.project_content(self.content))
         x = torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
-        if self.config.smoothing_hops and self.neighbors is not None:
-            x = self.neighbors.rows.smooth(x, self.config.smoothing_hops)
+        if self.edges is not None:
+            x = self.edges.smooth(x, self.config.smoothing_hops)
         return x
 
     def train(self, mode: bool = True) -> Self:
@@ -466,9 +481,7 @@ class G2Rec(Recommender):
             dense = F.cross_entropy(logits, goal, label_smoothing=self.config.label_smoothing)
             total = total + self.config.dense_weight * dense
             if self.decoder is not None and self.config.distillation:
-                guess = logits.detach().float().softmax(1)
-                if self.known_items is not None:
-                    guess = guess.new_zeros(len(guess), self.num_items).index_copy(1, self.known_items, guess)
+                guess = self._teach(logits.detach().float(), inputs, row, position)
                 teacher = self.trie.accumulate(guess)
         if self.decoder is not None:
             token = self.decoder.loss(
@@ -480,6 +493,25 @@ class G2Rec(Recommender):
             missed = 1 - F.cosine_similarity(profile, self.interests.profiles[target], dim=-1)
             total = total + self.config.profile_weight * missed.mean()
         return total
+
+    @torch.no_grad()
+    def _teach(
+        self,
+        logits: Float[Tensor, "P K"],
+        inputs: Int[Tensor, "B T"],
+        row: Int[Tensor, " P"],
+        position: Int[Tensor, " P"],
+    ) -> Float[Tensor, "P I"]:
+        """The teacher's probabilities at P positions, from the dense head's logits of the known items."""
+        if self.known_items is not None:
+            logits = logits.new_full((len(logits), self.num_items), _UNKNOWN).index_copy(
+                1, self.known_items, logits
+            )
+        if self.config.teacher_evidence:
+            content = self.content if "content" in self.config.evidence else None
+            history = HistoryBatch(row, inputs[row], position + 1)
+            logits = logits + self.config.teacher_evidence * text_evidence(history, content, self.words)
+        return logits.softmax(1)
 
     def score(self, batch: HistoryBatch) -> Float[Tensor, "B I"]:
         """Score the full catalogue: logits (dense), or exact log-probabilities (small catalogues only)."""
@@ -600,8 +632,9 @@ class G2Rec(Recommender):
             "num_levels": self.codes.shape[1],
             "graph_dim": None if self.graph is None else self.graph.shape[1],
             "content_dim": None if self.content is None else self.content.shape[1],
-            "num_edges": None if self.neighbors is None else len(self.neighbors.rows.values),
+            "num_edges": None if self.edges is None else len(self.edges.values),
             "words": self.words is not None,
+            "neighbors": self.neighbors is not None,
             "spans": None if self.timeline is None else len(self.timeline.ends),
             "prototypes": None
             if interests is None
@@ -620,12 +653,12 @@ class G2Rec(Recommender):
             )
         graph, content = (state[name].numpy() if name in state else None for name in ("graph", "content"))
         codes = state["codes"].numpy()
-        neighbors = None
+        edges = None
         if meta["num_edges"] is not None:
-            neighbors = Neighbors.empty(len(codes), meta["num_edges"])
-        words = NearItems(len(codes)) if meta["words"] else None
+            edges = SparseItemRows(SparseItemRows.empty(len(codes), meta["num_edges"]))
+        neighbors, words = (NearItems(len(codes)) if meta[name] else None for name in ("neighbors", "words"))
         timeline = None if meta["spans"] is None else ItemTimeline(len(codes), meta["spans"])
-        parts = (prototypes, graph, content, neighbors, words, timeline)
+        parts = (prototypes, graph, content, edges, neighbors, words, timeline)
         return cls(config, codes, meta["codebook_size"], *parts)  # type: ignore[arg-type]
 
 

@@ -70,6 +70,7 @@ def fit_g2rec(
         content=interactions.content,
         coengagement=coengagement,
         words=NearItems.by_words(interactions) if "words" in config.evidence else None,
+        neighbors=NearItems.by_engagement(interactions) if "neighbors" in config.evidence else None,
         counts=counts,
         timeline=ItemTimeline.of(interactions) if "trend" in config.evidence else None,
     )

@@ -31,6 +31,9 @@ class Windows(NamedTuple):
     item_index: np.ndarray[Any, Any]
     start: np.ndarray[Any, np.dtype[np.int64]]
     end: np.ndarray[Any, np.dtype[np.int64]]
+    moment: np.ndarray[Any, np.dtype[np.int64]] | None
+    """Which events are of one user and time, so that their order is drawn anew in each epoch; None if it is
+    given."""
 
 
 class ValidationBatch(NamedTuple):
@@ -62,16 +65,26 @@ def training_windows(interactions: Interactions, max_len: int) -> Windows:
     back = np.arange(len(user)) - np.repeat(np.cumsum(pieces) - pieces, pieces)  # 0 is the latest window
     end = sequences.indptr[user + 1] - back * max_len
     start = np.maximum(sequences.indptr[user], end - max_len - 1)
-    return Windows(np.asarray(sequences.item_index), start, end)
+    moment = None if sequences.tied is None else np.cumsum(~sequences.tied)
+    return Windows(np.asarray(sequences.item_index), start, end, moment)
 
 
 def window_loader(windows: Windows, batch_size: int, seed: int) -> DataLoader[Tensor]:
-    """Shuffled batches of right-padded windows."""
+    """Shuffled batches of right-padded windows.
+
+    Events of one time have no order (a basket, a day); where the log's was drawn, each epoch draws it again,
+    or the model would learn one of many by heart.
+    """
 
     def make(key: BatchKey) -> Tensor:
-        return torch.from_numpy(
-            pad_windows(windows.item_index, windows.start[key.rows], windows.end[key.rows])
-        )
+        start, end = windows.start[key.rows], windows.end[key.rows]
+        items = pad_windows(windows.item_index, start, end)
+        if windows.moment is not None:
+            moment = pad_windows(windows.moment, start, end)
+            drawn = np.random.default_rng(derive_seed(seed, "ties", key.epoch, key.step)).random(items.shape)
+            order = np.where(moment < 0, np.inf, moment + drawn).argsort(axis=1)
+            items = np.take_along_axis(items, order, axis=1)
+        return torch.from_numpy(items)
 
     return batches(make, len(windows.start), batch_size, seed=derive_seed(seed, "windows"), shuffle=True)
 

@@ -194,6 +194,11 @@ def test_shuffled_ties_keep_times_and_file_order_keeps_the_file():
     order = [item_ids(done, done.item_index) for done in (prepare(raw, recipe), prepare(raw, recipe))]
     assert order[0] == order[1] != list(range(40))
     assert set(order[0][:20]) == set(range(20))
+    assert kept.tied is None
+    tied = prepare(raw, recipe).tied.tolist()
+    assert tied == [False, *[True] * 19, False, *[True] * 19]  # drawn anew in each epoch of training
+    sequences = prepare(raw, recipe).train_sequences()
+    assert sequences.tied.tolist() == tied[:38]
     other = prepare(raw, recipe, InteractionsConfig(seed=1))
     assert item_ids(other, other.item_index) != order[0]
 
@@ -204,6 +209,7 @@ def test_a_users_own_clock_orders_events_whose_time_is_unknown():
     done = prepare(raw, make_recipe())
     assert item_ids(done, done.item_index) == [3, 1, 2, 4]
     assert done.time is None
+    assert prepare(raw, make_recipe(ties="shuffle")).tied.tolist() == [False, False, True, False]
     shuffled = {tuple(order(raw, seed)) for seed in range(12)}
     assert shuffled == {(3, 1, 2, 4), (3, 2, 1, 4)}
 
@@ -218,6 +224,7 @@ def test_without_times_and_order_random_events_are_held_out():
     bare = RawDataset(name="bare", events=raw.events.drop_columns("position"), items=raw.items)
     done = prepare(bare, make_recipe(ties="shuffle"))
     assert item_ids(done, done.item_index) != list(range(30))
+    assert done.tied.tolist() == [False, *[True] * 29]
     with pytest.raises(DataError, match="bare has neither times nor positions"):
         prepare(bare, make_recipe())
     with pytest.raises(

@@ -3,13 +3,16 @@
 import dataclasses
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from scipy.sparse import csr_matrix
 
 from g2rec.graph import CoEngagementGraph
+from g2rec.interactions import TEST, TRAIN, VALIDATION, Interactions
 from g2rec.recommenders import EvidenceFusion, G2RecConfig, HistoryBatch, NearItems, TransformerConfig
-from g2rec.recommenders._evidence import Neighbors, gather_evidence, standardize
+from g2rec.recommenders._evidence import gather_evidence, standardize, text_evidence
+from g2rec.recommenders._sparse import SparseItemRows, normalized_coengagement
 
 ITEMS = 40
 SMALL = TransformerConfig(embedding_dim=16, num_layers=1, num_heads=2, max_len=8)
@@ -20,6 +23,21 @@ def graph(seed: int = 0) -> CoEngagementGraph:
     dense = np.triu(rng.random((ITEMS, ITEMS)) * (rng.random((ITEMS, ITEMS)) < 0.2), 1)
     weights = csr_matrix((dense + dense.T).astype(np.float32))
     return CoEngagementGraph(ITEMS, weights.indptr.astype(np.int64), weights.indices, weights.data)
+
+
+def toy_log(histories: list[list[int]]) -> Interactions:
+    """A log whose users' last event is the test and whose last but one is the validation."""
+    user = np.repeat(np.arange(len(histories)), [len(history) for history in histories])
+    part = np.concatenate([[TRAIN] * (len(history) - 2) + [VALIDATION, TEST] for history in histories])
+    titles = pa.array([f"item {item}" for item in range(10)])
+    return Interactions(
+        user_index=user.astype(np.int32),
+        item_index=np.concatenate(histories).astype(np.int32),
+        time=None,
+        part=part.astype(np.uint8),
+        user_ids=pa.array(range(len(histories))),
+        items=pa.table({"item_id": titles, "title": titles}),
+    )
 
 
 def batch(*histories: list[int]) -> HistoryBatch:
@@ -45,14 +63,39 @@ def test_smoothing_is_the_normalised_graph() -> None:
     strength = np.maximum(dense.sum(1), 1e-12)
     A = dense / np.sqrt(strength)[:, None] / np.sqrt(strength)
     x = np.random.default_rng(1).normal(size=(ITEMS, 3)).astype(np.float32)
-    smoothed = Neighbors.of(made).rows.smooth(torch.from_numpy(x), 2).numpy()
+    smoothed = SparseItemRows(normalized_coengagement(made)).smooth(torch.from_numpy(x), 2).numpy()
     np.testing.assert_allclose(smoothed, x + A @ x + A @ A @ x, rtol=1e-4, atol=1e-5)
-    votes = Neighbors.of(made).votes(torch.tensor([[3, 7, -1]]), torch.tensor([[1.0, 0.5, 0.0]]))
-    expected = dense[3] / strength[3] + 0.5 * dense[7] / strength[7]
-    np.testing.assert_allclose(votes[0].numpy(), expected, rtol=1e-5, atol=1e-7)
 
 
-def test_evidence_reads_the_recent_items_only() -> None:
+def test_items_vote_for_those_engaged_with_together() -> None:
+    log = toy_log([[0, 1, 2, 9, 9], [0, 1, 3, 9, 9], [4, 5, 6, 7, 8, 0, 9, 9]])
+    pairs = np.zeros((10, 10))
+    for history in ([0, 1, 2], [0, 1, 3], [4, 5, 6, 7, 8, 0]):  # the last two events are held out
+        for at, item in enumerate(history):
+            for other in history[at + 1 : at + 6]:
+                pairs[item, other] += 1
+                pairs[other, item] += 1
+    strength = np.maximum(pairs.sum(1), 1e-12)
+    near = NearItems.by_engagement(log)
+    votes = near.votes(torch.tensor([[0, 4, -1]]), torch.tensor([[1.0, 0.5, 0.0]]))[0].numpy()
+    share = pairs / strength[:, None] ** 0.5 / strength**0.4
+    np.testing.assert_allclose(votes, share[0] + 0.5 * share[4], rtol=1e-5, atol=1e-7)
+    assert votes[9] == 0  # held-out events vote for nothing
+
+
+def test_the_teacher_reads_texts_and_standardises_them() -> None:
+    content = torch.nn.functional.normalize(torch.randn(ITEMS, 6), dim=1)
+    asked = batch([1, 2, 3], [7])
+    told = text_evidence(asked, content, None)
+    mean = (content[3] + 0.6 * content[2] + 0.36 * content[1]) / 1.96 @ content.T
+    torch.testing.assert_close(told[0], 0.4 * (mean - mean.mean()) / mean.std(correction=0))
+    both = text_evidence(asked, content, words())
+    votes = words().votes(asked.recent(5), torch.tensor([[1.0, 0.6, 0.36, 0, 0], [1, 0, 0, 0, 0]]))
+    torch.testing.assert_close(both, told + 0.3 * standardize(votes, None).scores.clamp(max=15))
+    assert text_evidence(asked, None, None) == 0
+
+
+def test_evidence_of_the_last_items_and_of_the_last_fifty() -> None:
     content = torch.nn.functional.normalize(torch.randn(ITEMS, 6), dim=1)
     sources = {
         "words": None,
@@ -63,13 +106,12 @@ def test_evidence_reads_the_recent_items_only() -> None:
         "timeline": None,
     }
     long, short = batch([30, 31, 1, 2, 3, 4, 5]), batch([1, 2, 3, 4, 5])
-    for a, b in zip(
-        gather_evidence(["content"], long, content=content, **sources),
-        gather_evidence(["content"], short, content=content, **sources),
-        strict=True,
-    ):
+    told = [gather_evidence(["content"], of, content=content, **sources) for of in (long, short)]
+    for a, b in zip(*(kinds[:2] for kinds in told), strict=True):
         torch.testing.assert_close(a, b)
-    mean, largest = gather_evidence(["content"], batch([5]), content=content, **sources)
+    assert not torch.allclose(told[0][2], told[1][2])
+    mean, largest, far = gather_evidence(["content"], batch([5]), content=content, **sources)
+    torch.testing.assert_close(mean, far)
     torch.testing.assert_close(mean, content[5:6] @ content.T)
     torch.testing.assert_close(largest, mean.clamp(min=0))
 
@@ -100,7 +142,7 @@ def hybrid(**changes: object) -> torch.nn.Module:
     torch.manual_seed(0)
     model = config.build(
         codes=codes, codebook_size=4, prototypes=prototypes, graph=rng.normal(size=(ITEMS, 6)),
-        content=rng.normal(size=(ITEMS, 8)), coengagement=graph(), words=words(), counts=np.arange(ITEMS),
+        content=rng.normal(size=(ITEMS, 8)), coengagement=graph(), words=words(), neighbors=words(), counts=np.arange(ITEMS),
     )  # fmt: skip
     for parameter in model.fusion.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
@@ -109,7 +151,7 @@ def hybrid(**changes: object) -> torch.nn.Module:
 
 def test_a_full_beam_ranks_as_exact_scores_do() -> None:
     model = hybrid()
-    assert model.kinds[0] == "dense" and model.kinds[-1] == "token" and len(model.kinds) == 9
+    assert model.kinds[0] == "dense" and model.kinds[-1] == "token" and len(model.kinds) == 13
     asked = batch([1, 2, 3], [4], [9, 8, 7, 6, 5, 4])
     with torch.no_grad():
         ranked, scores = model.rank(asked, ITEMS), model.score(asked)
@@ -118,7 +160,8 @@ def test_a_full_beam_ranks_as_exact_scores_do() -> None:
 
 
 def test_kinds_without_a_source_are_left_out() -> None:
-    assert hybrid(evidence=("content",)).kinds == ("dense", "content", "closest content", "token")
+    kinds = hybrid(evidence=("content",)).kinds
+    assert kinds == ("dense", "content", "closest content", "content, long", "token")
     assert hybrid(evidence=()).kinds == ("dense", "token")
     assert G2RecConfig(transformer=SMALL, feed="none").build(
         codes=np.arange(8)[:, None], codebook_size=8

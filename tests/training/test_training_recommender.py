@@ -44,7 +44,8 @@ from g2rec.training.recommender import (
     fit_tiger,
     rank_all,
 )
-from g2rec.training.sequence import training_windows
+from g2rec.training.batches import BatchKey
+from g2rec.training.sequence import training_windows, window_loader
 
 NUM_USERS, NUM_ITEMS, LENGTH = 120, 40, 9
 SMALL = TransformerConfig(embedding_dim=32, num_layers=1, num_heads=2, dropout=0.0, max_len=6)
@@ -236,6 +237,23 @@ def test_every_event_but_the_first_is_a_target_once() -> None:
     expected = np.setdiff1d(np.arange(len(windows.item_index)), first)
     assert np.array_equal(np.sort(targets), expected)
     assert (windows.end - windows.start).max() == 4
+
+
+def test_each_epoch_draws_the_order_of_ties_again() -> None:
+    tied = np.zeros((NUM_USERS, LENGTH), dtype=bool)
+    tied[:, 2:5] = True  # events 1 to 4 of each user are of one time
+    data = dataclasses.replace(log(), tied=tied.ravel())
+    given = training_windows(log(), LENGTH)
+    make = window_loader(training_windows(data, LENGTH), 16, seed=0).dataset
+    rows = np.arange(16)
+    plain = window_loader(given, 16, seed=0).dataset[BatchKey(0, 0, rows)].numpy()
+    first, again, later = (make[BatchKey(epoch, 0, rows)].numpy() for epoch in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, later)
+    for drawn in (first, later):
+        assert not np.array_equal(drawn[:, 1:5], plain[:, 1:5])
+        np.testing.assert_array_equal(np.sort(drawn[:, 1:5]), np.sort(plain[:, 1:5]))
+        np.testing.assert_array_equal(np.delete(drawn, range(1, 5), 1), np.delete(plain, range(1, 5), 1))
 
 
 def test_bad_input_is_one_sentence(tmp_path: Path) -> None:
