@@ -33,6 +33,7 @@ from g2rec.prototypes import (
     membership_entropy,
     modularity_loss,
     partition_into,
+    place_by_content,
     usage_balance_loss,
 )
 from g2rec.sampling import NegativeSamplerConfig, NeighborSampler, SampledSubgraph, Sampler
@@ -410,4 +411,6 @@ def fit_encoder(
     encoder.learn_new_items(graph, content)
     embeddings = encoder.embed_all(graph, content)
     encoder, head = encoder.cpu().eval(), head.cpu().eval()
-    return FittedEncoder(encoder, head, embeddings, head.export(embeddings.items), report)
+    known = graph.degrees()[graph.num_users :] > 0
+    prototypes = place_by_content(head.export(embeddings.items), interactions.content, known)
+    return FittedEncoder(encoder, head, embeddings, prototypes, report)
