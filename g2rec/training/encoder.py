@@ -426,7 +426,7 @@ def _settled(
     """Communities where free memberships end that start from them, [I]: at most C, of a larger modularity.
 
     It takes seconds, and items of communities beyond the C largest join a prototype by their neighbours. On
-    Online Retail Leiden's modularity differs between seeds by 4%, what comes of it does not. An item without
+    Online Retail Leiden's modularity differs between seeds by 5%, what comes of it does not. An item without
     neighbours is in none: C.
     """
     settings = ModularityConfig(
