@@ -7,8 +7,8 @@
 from these with a fifth of them drawn anew, from spherical k-means on a spectral embedding of the graph (64
 largest singular vectors of the normalised adjacency), and from random labels; by full passes and by batches.
 Q is shown at the start, after training, and after hardening, where networkx computes it too. The graph head
-is trained with its encoder, without usage balance, from Leiden's communities: its start is their Q. Means
-over seeds (least-most).
+is trained with its encoder, without usage balance, from Leiden's communities, which free memberships settle
+first; its start is the communities' Q. Means over seeds (least-most).
 
 *cost*: seconds of a full pass on random planted graphs of average degree 40, median of three,
 against edges and against C, with the slope of log time on log edges.

@@ -402,7 +402,7 @@ class Bundle:
         assert self.content_embedding is not None
         held = self.prototypes
         interactions = self.interactions.with_items(new.table, new.content)
-        own = self.content_embedding.memberships(embeddings, held, self.embeddings.items)
+        own = self.content_embedding.memberships(new.content)
         prototypes = replace(
             held,
             indices=np.concatenate([held.indices, own.indices]),

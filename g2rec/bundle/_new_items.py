@@ -7,7 +7,6 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
-import torch
 from numpy.typing import NDArray
 
 from g2rec.artifacts import Folder, open_folder, save_folder
@@ -15,15 +14,11 @@ from g2rec.bundle._ids import as_ids
 from g2rec.encoders import content_ridge
 from g2rec.errors import DataError
 from g2rec.interactions import ContentMap, Interactions, as_table
-from g2rec.prototypes import GraphHeadConfig, InterestPrototypes, Memberships
+from g2rec.prototypes import ContentMemberships, InterestPrototypes, Memberships
 
 _KIND = "content_embedding"
 _RIDGE_ITEMS = 200_000
 """Items that the map from content to embeddings is fitted on, at most."""
-_NEIGHBOURS = 10
-"""Items whose memberships a new one takes over where no head gives it its own."""
-_ROWS = 4_096
-"""New items that are compared with the catalogue at a time."""
 
 Array = NDArray[np.float32]
 
@@ -33,82 +28,61 @@ class ContentEmbedding:
     """Where an item without events lies among the others, by its content.
 
     h = M^T f + b, ridge regression of the final embeddings of the items that have events on their content
-    (Gantner et al. 2010). Memberships are those of the graph head, cos(h, c) / temperature over its largest
-    entries; where memberships were fitted without a head, the mean of those of the nearest items.
+    (Gantner et al. 2010). Memberships do not go by way of h, but from content by `ContentMemberships`.
     """
 
     weight: Array
     """[F, D]."""
     bias: Array
     """[D]."""
-    temperature: float | None
-    """Of the graph head; None where there is none."""
+    interests: ContentMemberships
+    """From content to memberships."""
 
     @classmethod
-    def fit(
-        cls, interactions: Interactions, items: Array, prototypes: InterestPrototypes, settings: Any
-    ) -> Self | None:
+    def fit(cls, interactions: Interactions, items: Array, prototypes: InterestPrototypes) -> Self | None:
         """Fit on the items with training events.
 
         Args:
             interactions: Gives content and training events.
             items: [I, D] final embeddings.
             prototypes: The final ones.
-            settings: What the prototypes were fitted with.
 
         Returns:
             None if there is no content, or no way from one to the other.
         """
         if interactions.content is None or interactions.content_map is None:
             return None
-        known = np.unique(interactions.train_events().item_index)
-        rows = np.random.default_rng(0).permutation(known)[:_RIDGE_ITEMS]
+        known = np.zeros(interactions.num_items, dtype=np.bool_)
+        known[interactions.train_events().item_index] = True
+        rows = np.random.default_rng(0).permutation(np.flatnonzero(known))[:_RIDGE_ITEMS]
         content = np.asarray(interactions.content[rows], dtype=np.float64)
         weight, bias = content_ridge(content, unit(items[rows]))
-        head = prototypes.method == "graph_head" and isinstance(settings, GraphHeadConfig)
-        return cls(weight.astype(np.float32), bias.astype(np.float32), settings.temperature if head else None)
+        found = ContentMemberships.fit(interactions.content, prototypes, known)
+        return cls(weight.astype(np.float32), bias.astype(np.float32), found)
 
     def embed(self, content: Array) -> Array:
         """Embeddings of content, [n, D]."""
         return np.asarray(content @ self.weight + self.bias, dtype=np.float32)
 
-    def memberships(self, embeddings: Array, prototypes: InterestPrototypes, items: Array) -> Memberships:
-        """Memberships of embeddings [n, D], in as many prototypes as the catalogue's items have.
-
-        Args:
-            embeddings: Of new items.
-            prototypes: The catalogue's.
-            items: [I, D] embeddings of the catalogue's items.
-        """
-        nonzeros = prototypes.indices.shape[1]
-        if self.temperature is not None:
-            logits = unit(embeddings) @ unit(prototypes.vectors).T / self.temperature
-            top = torch.from_numpy(logits).topk(nonzeros, dim=1)
-            return Memberships(top.indices.int().numpy(), top.values.softmax(dim=1).numpy())
-        known = torch.from_numpy(unit(items))
-        mass = torch.zeros(len(embeddings), prototypes.num_prototypes)
-        for start in range(0, len(embeddings), _ROWS):
-            rows = slice(start, start + _ROWS)
-            cosine = torch.from_numpy(unit(embeddings[rows])) @ known.T
-            near = cosine.topk(min(_NEIGHBOURS, len(known)), dim=1).indices.numpy()
-            inside = torch.from_numpy(prototypes.indices[near].astype(np.int64)).flatten(1)
-            mass[rows].scatter_add_(1, inside, torch.from_numpy(prototypes.weights[near]).flatten(1))
-        top = mass.topk(nonzeros, dim=1)
-        weights = top.values / top.values.sum(1, keepdim=True)
-        return Memberships(top.indices.int().numpy(), weights.numpy())
+    def memberships(self, content: Array) -> Memberships:
+        """Memberships by content [n, F], in as many prototypes as the catalogue's items have."""
+        return self.interests.of(content)
 
     def save(self, path: Path, *, config: Any = None, made_from: Mapping[str, str] | None = None) -> Folder:
         """Write the map into a folder."""
         arrays = {"weight": self.weight, "bias": self.bias}
-        meta = {"temperature": self.temperature}
+        arrays |= {"interest_weight": self.interests.weight, "interest_bias": self.interests.bias}
+        meta = {"nonzeros": self.interests.nonzeros}
         return save_folder(path, _KIND, arrays=arrays, config=config, made_from=made_from, meta=meta)
 
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read a folder that `save` wrote."""
         folder = open_folder(path, _KIND)
-        weight, bias = (folder.array(name, mmap=False) for name in ("weight", "bias"))
-        return cls(weight, bias, folder.meta["temperature"])
+        weight, bias, interest_weight, interest_bias = (
+            folder.array(name, mmap=False) for name in ("weight", "bias", "interest_weight", "interest_bias")
+        )
+        return cls(weight, bias, ContentMemberships(interest_weight, interest_bias, folder.meta["nonzeros"]))
 
 
 class NewItems(NamedTuple):

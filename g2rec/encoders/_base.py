@@ -132,7 +132,8 @@ class GraphEncoder(nn.Module):
         regression on the items that have events (Gantner et al. 2010, Learning Attribute-to-Feature Mappings
         for Cold-Start Recommendations), its penalty chosen by leave-one-out error. In closed form, because a
         map learned by gradient learns noisy content by heart: on `synthetic` with 64 interests items known by
-        content alone reached an AMI of .27 so, where a supervised probe reaches .40.
+        content alone reached an AMI of .27 so, where a supervised probe reaches .40. Memberships of such
+        items do not go by way of the embedding (`g2rec.prototypes.ContentMemberships`).
         """
         known = graph.degrees()[graph.num_users :] > 0
         features = self.features

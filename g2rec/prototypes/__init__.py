@@ -2,6 +2,7 @@
 
 from g2rec.prototypes._cluster import kmeans
 from g2rec.prototypes._community import community_partition, partition_into
+from g2rec.prototypes._content import ContentMemberships, place_by_content
 from g2rec.prototypes._control import RandomPrototypesConfig, random_prototypes
 from g2rec.prototypes._fixed import FixedMemberships
 from g2rec.prototypes._free import ModularityConfig, fit_modularity
@@ -20,6 +21,7 @@ from g2rec.prototypes._quality import (
 from g2rec.prototypes._sweep import SweepRow, choose_prototypes, sweep_prototypes
 
 __all__ = [
+    "ContentMemberships",
     "FixedMemberships",
     "GraphHeadConfig",
     "InterestPrototypes",
@@ -39,6 +41,7 @@ __all__ = [
     "modularity_report",
     "neighbour_memberships",
     "partition_into",
+    "place_by_content",
     "prototype_purity",
     "prototype_statistics",
     "random_prototypes",

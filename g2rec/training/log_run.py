@@ -13,7 +13,7 @@ from g2rec.artifacts import StageRecord, fingerprint, hash_file, read_json
 from g2rec.encoders import NodeEmbeddings
 from g2rec.errors import ConfigError, DataError
 from g2rec.graph import InteractionGraph
-from g2rec.prototypes import GraphHeadConfig
+from g2rec.prototypes import GraphHeadConfig, place_by_content
 from g2rec.tokenizers import SemanticIds
 from g2rec.training.encoder import FittedEncoder
 from g2rec.training.graph_encoder import fit_graph_encoder
@@ -105,9 +105,9 @@ class LogRun:
                 self.graph, self.content, folder=path / "states", progress=self.progress
             )
             embeddings = NodeEmbeddings(np.zeros((0, items.shape[1]), np.float32), items)
-            whole = FittedEncoder(
-                fitted.encoder, fitted.head, embeddings, fitted.head.export(items), fitted.report
-            )
+            known = self.graph.degrees()[self.graph.num_users :] > 0
+            prototypes = place_by_content(fitted.head.export(items), self.content, known)
+            whole = FittedEncoder(fitted.encoder, fitted.head, embeddings, prototypes, fitted.report)
             whole.save(path, made_from={"graph": self._graph_hash()})
             return whole
 

@@ -42,6 +42,7 @@ from g2rec.prototypes import (
     ModularityConfig,
     RandomPrototypesConfig,
     fit_modularity,
+    place_by_content,
     random_prototypes,
 )
 from g2rec.recipes import Recipe, fetch, read_dataset
@@ -56,7 +57,7 @@ from g2rec.training.stages import run_stage
 from g2rec.training.tokenizer import fit_tokenizer
 
 T = TypeVar("T")
-ROOM_VERSION = 3
+ROOM_VERSION = 4
 """Part of every stage's key; raised when a stage's result changes for the same settings."""
 
 
@@ -241,6 +242,8 @@ class Run:
                     coengagement, np.asarray(fitted.embeddings.items), config.prototypes, seed=config.seed,
                     device="cuda" if on_gpu else "cpu",
                 )  # fmt: skip
+                known = graph.degrees()[graph.num_users :] > 0
+                free = place_by_content(free, self.interactions.content, known)
                 fitted = dataclasses.replace(fitted, head=None, prototypes=free)
             elif isinstance(config.prototypes, RandomPrototypesConfig):
                 items = fitted.embeddings.items
@@ -398,9 +401,7 @@ class Run:
             tokens.semantic_ids,
             self.recommender,
             load_tokenizer(self.home("tokenizer") / "tokenizer"),
-            ContentEmbedding.fit(
-                self.interactions, tokens.embeddings.items, tokens.prototypes, self.config.prototypes
-            ),
+            ContentEmbedding.fit(self.interactions, tokens.embeddings.items, tokens.prototypes),
         )
 
     def _bundle_is_current(self, path: Path, hashes: dict[str, str], card: CardFacts) -> bool:

@@ -21,6 +21,7 @@ from g2rec.prototypes import (
     InterestPrototypes,
     PrototypeHead,
     modularity_loss,
+    place_by_content,
     usage_balance_loss,
 )
 from g2rec.sampling import NeighborSampler, SampledSubgraph
@@ -349,6 +350,8 @@ def fit_tokenizer(
         items = embeddings.items
     if module.interests is not None and module.joint in ("joint", "one_way") and items is not None:
         prototypes = module.interests.export(items)
+        if graph is not None and isinstance(module.interests, PrototypeHead):
+            prototypes = place_by_content(prototypes, content, graph.degrees()[graph.num_users :] > 0)
     ids = tokenizer.tokenize(*blocks())
     return FittedTokenizer(tokenizer, ids, prototypes, embeddings, report)
 

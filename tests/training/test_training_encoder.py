@@ -10,7 +10,14 @@ from g2rec.encoders import DroppedItems, LightGCNConfig
 from g2rec.errors import ConfigError
 from g2rec.graph import build_coengagement, build_graph
 from g2rec.interactions import Interactions
-from g2rec.prototypes import GraphHeadConfig, PrototypeHead, community_partition
+from g2rec.prototypes import (
+    GraphHeadConfig,
+    Memberships,
+    PrototypeHead,
+    community_partition,
+    place_by_content,
+    soft_modularity,
+)
 from g2rec.sampling import NeighborSampler
 from g2rec.training import FitConfig
 from g2rec.training.encoder import EncoderModule, LinkConfig, encoder_loader, fit_encoder
@@ -164,7 +171,7 @@ def test_the_start_is_told_the_communities_of_the_items_with_events(planted, tmp
     assert adjusted_mutual_info_score(expected, labels) > 0.99
 
 
-def test_communities_beyond_the_prototypes_are_no_labels(planted, tmp_path):
+def test_communities_beyond_the_prototypes_join_the_others(planted, tmp_path):
     communities = community_partition(build_coengagement(planted))
     fitted = from_communities(planted, tmp_path, num_prototypes=3)
     inside = communities < 3
@@ -204,9 +211,39 @@ def test_a_batch_without_any_label_has_a_finite_loss(planted, monkeypatch):
     assert np.isfinite(losses[0]).all() and losses[0][1] > losses[0][0]
 
 
+def test_settled_communities_are_better_and_no_more_than_the_prototypes(planted, tmp_path, monkeypatch):
+    """A third of the labels drawn anew, and a community too many: what the head learns is mended first."""
+    part = np.where(planted.item_index == 0, 1, 0).astype(np.uint8)  # item 0 has no neighbour
+    log = dataclasses.replace(planted, part=part)
+    graph = build_coengagement(log)
+    rng = np.random.default_rng(0)
+    rough = community_partition(graph).copy()
+    drawn = rng.random(len(rough)) < 1 / 3
+    rough[drawn] = rng.integers(0, AUDIENCES + 1, drawn.sum())
+    told = []
+    start = PrototypeHead.start
+    monkeypatch.setattr("g2rec.training.encoder.community_partition", lambda *graph, **settings: rough)
+    monkeypatch.setattr(
+        EncoderModule,
+        "_start_prototypes",
+        lambda module: (told.append(module.communities.numpy()), start(module.head, torch.randn(9, 16), 0)),
+    )
+    from_communities(log, tmp_path, gamma=1.0)
+    [settled] = told
+    assert settled[0] == AUDIENCES and settled[1:].max() < AUDIENCES
+    before, after = (
+        soft_modularity(
+            Memberships(label[:, None].astype(np.int32), np.ones((len(label), 1), np.float32)), graph, 5
+        )
+        for label in (rough, settled)
+    )
+    assert after > before + 0.1
+    assert adjusted_mutual_info_score(np.arange(1, 48) // EACH, settled[1:]) > 0.9
+
+
 @pytest.mark.parametrize("done", [2, 3, 5])
 def test_a_resumed_fit_from_communities_is_the_whole_one(planted, tmp_path, monkeypatch, done):
-    """Cut off as the prototypes start, while they learn the communities, and after that."""
+    """Cut off as the prototypes start, and while they learn the communities."""
     whole = from_communities(planted, tmp_path / "whole")
 
     def cut(module):
@@ -253,3 +290,30 @@ def test_an_item_that_comes_after_the_fit_gets_the_prototype_of_its_audience(pla
     later = fitted.encoder.embed_items(build_graph(planted))
     found = fitted.head.export(later).dominant()[new]
     assert (found == mode[audience[new]]).mean() >= 7 / 8
+
+
+def test_an_item_known_by_content_alone_gets_the_prototype_that_its_content_says(planted, tmp_path):
+    new = np.arange(AUDIENCES * EACH) % EACH < 2
+    audience = np.arange(AUDIENCES * EACH) // EACH
+    content = 2 * np.eye(AUDIENCES)[audience] + 0.3 * np.random.default_rng(0).normal(
+        size=(len(new), AUDIENCES)
+    )
+    early = ~new[planted.item_index]
+    before = dataclasses.replace(
+        planted,
+        user_index=planted.user_index[early],
+        item_index=planted.item_index[early],
+        time=planted.time[early],
+        part=planted.part[early],
+        content=content.astype(np.float32),
+    )
+    fitted = from_communities(before, tmp_path)
+    known = fitted.head.export(fitted.embeddings.items)
+    np.testing.assert_array_equal(fitted.prototypes.indices[~new], known.indices[~new])
+    found = fitted.prototypes.dominant()
+    mode = np.array([np.bincount(found[(audience == a) & ~new]).argmax() for a in range(AUDIENCES)])
+    assert len(set(mode)) == AUDIENCES
+    assert (found[new] == mode[audience[new]]).mean() >= 7 / 8
+    np.testing.assert_array_equal(
+        fitted.prototypes.indices, place_by_content(known, before.content, ~new).indices
+    )
