@@ -7,7 +7,7 @@ from g2rec.recommenders._decoding import CodeDecoder, beam_search, score_catalog
 from g2rec.recommenders._depth import DepthDecoder
 from g2rec.recommenders._ease import EASE, EASEConfig
 from g2rec.recommenders._encoder_decoder import EncoderDecoderConfig
-from g2rec.recommenders._evidence import EvidenceFusion
+from g2rec.recommenders._evidence import EvidenceFusion, FusionMember
 from g2rec.recommenders._fusion import Fusion
 from g2rec.recommenders._g2rec import G2Rec, G2RecConfig, tiger_decoder_config
 from g2rec.recommenders._history import HistoryBatch, history_batch, pad_windows
@@ -42,6 +42,7 @@ __all__ = [
     "EncoderDecoderConfig",
     "EvidenceFusion",
     "Fusion",
+    "FusionMember",
     "G2Rec",
     "G2RecConfig",
     "HistoryBatch",

@@ -15,7 +15,7 @@ from g2rec.evaluation import expected_ndcg_at_k
 from g2rec.graph import CoEngagementGraph
 from g2rec.interactions import Interactions
 from g2rec.prototypes import InterestPrototypes
-from g2rec.recommenders import EvidenceFusion, G2Rec, G2RecConfig, ItemTimeline, NearItems
+from g2rec.recommenders import EvidenceFusion, FusionMember, G2Rec, G2RecConfig, ItemTimeline, NearItems
 from g2rec.shapes import Bool, Float, Int, Tensor
 from g2rec.tokenizers import SemanticIds
 from g2rec.training.fitting import FitConfig, FitReport
@@ -94,10 +94,10 @@ def fit_g2rec(
 def fit_fusion_weights(model: G2Rec, interactions: Interactions, seed: int) -> dict[str, float]:
     """Learn how much the hybrid ranking trusts each kind of evidence, on the validation targets.
 
-    Cross-entropy of the target among each user's candidates, AdamW with a falling rate. Whether the networks
-    of the fusion are learned beside its weights is decided by N@10 in a cross-validation over two halves of
-    the users: on Beauty's 22,363 they pay, with the 943 of MovieLens-100K they overfit. As with the fusion
-    baseline, validation targets only choose weights.
+    Each member of the fusion learns by cross-entropy of the target among each user's candidates, AdamW with a
+    falling rate. Whether its networks are learned beside its weights is decided by N@10 of one member in a
+    cross-validation over two halves of the users: on Beauty's 22,363 they pay, with the 943 of MovieLens-100K
+    they overfit. As with the fusion baseline, validation targets only choose weights.
 
     Returns:
         Each kind's weight, for a user of average context.
@@ -112,23 +112,28 @@ def fit_fusion_weights(model: G2Rec, interactions: Interactions, seed: int) -> d
     fusion.token_centre.copy_(token.mean())
     fusion.token_scale.copy_(token.std(correction=0).clamp(min=1e-3))
     data.evidence[..., -1] = fusion.standardize_token(data.evidence[..., -1])
+    data = data._replace(context=fusion.usual(data.context))
     order = torch.randperm(len(data.items), generator=_generator(seed, "halves"))
     halves = (order[: len(order) // 2], order[len(order) // 2 :])
     held_out: dict[str, float] = {}
     for form in _FUSION_RATES:
         trials = [
-            (_fit_fusion(fusion, data, fitted, form, seed), judged)
+            (_fit_member(fusion, 0, data, fitted, form, seed), judged)
             for fitted, judged in (halves, halves[::-1])
         ]
         held_out[form] = float(
             torch.cat([_fusion_ndcg(trial, data, users) for trial, users in trials]).mean()
         )
     form = max(held_out, key=lambda name: held_out[name])
-    model.fusion.load_state_dict(_fit_fusion(fusion, data, order, form, seed).state_dict())
-    model.fusion.to(model.codes.device)
-    weights = dict(zip(model.kinds, model.fusion.weights.tolist(), strict=True))
+    for place in range(len(fusion.members)):
+        learned = _fit_member(fusion, place, data, order, form, seed)
+        fusion.members[place].load_state_dict(learned.state_dict())
+    fusion.to(model.codes.device)
+    weights = dict(zip(model.kinds, fusion.weights.tolist(), strict=True))
     told = ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items())
-    logger.info("g2rec: the fusion learned its %s, held-out N@10 %.4f; %s", form, held_out[form], told)
+    logger.info(
+        "g2rec: the fusion learned its %s, held-out N@10 of one member %.4f; %s", form, held_out[form], told
+    )
     return weights
 
 
@@ -152,38 +157,41 @@ def _candidates(model: G2Rec, interactions: Interactions) -> _FusionData:
     return _FusionData(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
-def _fit_fusion(
-    start: EvidenceFusion, data: _FusionData, users: Int[Tensor, " n"], form: str, seed: int
-) -> EvidenceFusion:
-    fusion = copy.deepcopy(start).train()
-    for network in (fusion.gate, fusion.agree):
+def _fit_member(
+    fusion: EvidenceFusion, place: int, data: _FusionData, users: Int[Tensor, " n"], form: str, seed: int
+) -> FusionMember:
+    """One member of a fusion, learned from some users; the fusion stays as it is."""
+    start = fusion.members[place]
+    assert isinstance(start, FusionMember)
+    member = copy.deepcopy(start).train()
+    for network in (member.gate, member.agree):
         network.requires_grad_(form == "networks")
     users = users[data.hit[users].any(1)]  # a target that nothing proposed teaches nothing
     if not len(users):
-        return fusion
-    generator = _generator(seed, "fusion")
-    learned = [parameter for parameter in fusion.parameters() if parameter.requires_grad]
+        return member
+    generator = _generator(seed, f"fusion {place}")
+    learned = [parameter for parameter in member.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(learned, lr=_FUSION_RATES[form], weight_decay=0.01)
     for step in range(_FUSION_STEPS):
         for group in optimizer.param_groups:
             group["lr"] = _FUSION_RATES[form] * (1 - step / _FUSION_STEPS)
         rows = users[torch.randint(len(users), (_FUSION_BATCH,), generator=generator)]
-        scores = fusion(data.evidence[rows], data.context[rows], data.seen[rows])
+        scores = member(data.evidence[rows], data.context[rows], data.seen[rows])
         log_p = scores.masked_fill(data.items[rows] < 0, -torch.inf).log_softmax(1)
         loss = -log_p[data.hit[rows]].mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    return fusion.requires_grad_(True).eval()
+    return member.requires_grad_(True).eval()
 
 
 @torch.no_grad()
-def _fusion_ndcg(fusion: EvidenceFusion, data: _FusionData, users: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+def _fusion_ndcg(member: FusionMember, data: _FusionData, users: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
     """Expected N@10 without the history; of users whose target was not proposed, 0."""
     parts = []
     for rows in torch.split(users, 2048):
         hit = data.hit[rows]
-        scores = fusion(data.evidence[rows], data.context[rows], data.seen[rows])
+        scores = member(data.evidence[rows], data.context[rows], data.seen[rows])
         scores = scores.masked_fill((data.items[rows] < 0) | (data.seen[rows] & ~hit), -torch.inf)
         goal = scores.masked_fill(~hit, -torch.inf).amax(1, keepdim=True)
         above, tied = (scores > goal).sum(1), (scores == goal).sum(1)

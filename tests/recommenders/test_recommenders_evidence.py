@@ -142,7 +142,8 @@ def hybrid(**changes: object) -> torch.nn.Module:
     torch.manual_seed(0)
     model = config.build(
         codes=codes, codebook_size=4, prototypes=prototypes, graph=rng.normal(size=(ITEMS, 6)),
-        content=rng.normal(size=(ITEMS, 8)), coengagement=graph(), words=words(), neighbors=words(), counts=np.arange(ITEMS),
+        content=rng.normal(size=(ITEMS, 8)), coengagement=graph(), words=words(), neighbors=words(),
+        counts=np.arange(ITEMS),
     )  # fmt: skip
     for parameter in model.fusion.parameters():
         torch.nn.init.normal_(parameter, std=0.3)

@@ -33,6 +33,7 @@ from g2rec.recommenders import (
 )
 from g2rec.tokenizers import OPQConfig, SemanticIds
 from g2rec.training import FitConfig
+from g2rec.training.batches import BatchKey
 from g2rec.training.recommender import (
     fit_code_lm,
     fit_fusion_weights,
@@ -44,7 +45,6 @@ from g2rec.training.recommender import (
     fit_tiger,
     rank_all,
 )
-from g2rec.training.batches import BatchKey
 from g2rec.training.sequence import training_windows, window_loader
 
 NUM_USERS, NUM_ITEMS, LENGTH = 120, 40, 9
