@@ -68,9 +68,9 @@ class G2RecConfig:
     """Weight of the token head's loss; 0 leaves the head out."""
     distillation: float = 0.5
     """Share of the dense head, if there is one, in what the token head learns; 0 for the next item alone."""
-    teacher_evidence: float = 1.0
+    teacher_evidence: float = 0.0
     """How far content and words (of ``evidence``) count in what the token head learns, beside the dense head;
-    0 for the dense head alone."""
+    0 for the dense head alone, 1 for about as far as in the hybrid ranking, which takes longer to train."""
     dense_weight: float = 1.0
     """Weight of the dense head's loss; 0 leaves the head out."""
     profile_weight: float = 0.0
