@@ -97,9 +97,9 @@ def fit_fusion_weights(model: G2Rec, interactions: Interactions, seed: int) -> d
     """Learn how much the hybrid ranking trusts each kind of evidence, on the validation targets.
 
     Each member of the fusion learns by cross-entropy of the target among each user's candidates, AdamW with a
-    falling rate. From 2,000 users on, whether its networks are learned beside its weights is decided by N@10 of
-    one member in a cross-validation over two halves of the users: on Beauty's 22,363 they pay, with the 943 of
-    MovieLens-100K they overfit. As with the fusion baseline, validation targets only choose weights.
+    falling rate. From 2,000 users on, whether its networks are learned beside its weights is decided by N@10
+    of one member in a cross-validation over two halves of the users: on Beauty's 22,363 they pay, with the
+    943 of MovieLens-100K they overfit. As with the fusion baseline, validation targets only choose weights.
 
     Returns:
         Each kind's weight, for a user of average context.
