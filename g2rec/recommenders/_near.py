@@ -10,6 +10,7 @@ from torch import nn
 
 from g2rec.graph import CoEngagementConfig, build_coengagement
 from g2rec.interactions import Interactions
+from g2rec.recommenders._sparse import normalized_coengagement
 from g2rec.shapes import Float, Int, Tensor
 
 _NEAREST = 64
@@ -87,11 +88,8 @@ class NearItems(nn.Module):
         others; log(1 + n_ij) is worse everywhere.
         """
         graph = build_coengagement(interactions, _TOGETHER)
-        size = (graph.num_items, graph.num_items)
-        strength = np.maximum(graph.strength(), 1e-12)
-        counts = csr_matrix((graph.weights, graph.indices, graph.indptr), size)
         made = cls(graph.num_items)
-        made.keep((diags(strength**-_SOURCE_POWER) @ counts @ diags(strength**-_TARGET_POWER)).tocsr())
+        made.keep(normalized_coengagement(graph, _SOURCE_POWER, _TARGET_POWER))
         return made
 
     def votes(self, recent: Int[Tensor, "B n"], weight: Float[Tensor, "B n"]) -> Float[Tensor, "B I"]:

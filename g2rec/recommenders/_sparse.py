@@ -56,12 +56,14 @@ def spread(x: Float[Tensor, "M D"], matrix: Rows, transposed: Rows) -> Float[Ten
     return out
 
 
-def normalized_coengagement(graph: CoEngagementGraph) -> csr_matrix:
-    """A = D^-1/2 C D^-1/2, symmetric, of the item-item graph."""
+def normalized_coengagement(
+    graph: CoEngagementGraph, source_power: float = 0.5, target_power: float = 0.5
+) -> csr_matrix:
+    """D^-s C D^-t of the item-item graph; with both powers 1/2, the symmetric A."""
     shape = (graph.num_items, graph.num_items)
     weights = csr_matrix((graph.weights, graph.indices, graph.indptr), shape=shape)
-    scale = diags(1 / np.sqrt(np.maximum(graph.strength(), 1e-12)))
-    return (scale @ weights @ scale).tocsr()
+    strength = np.maximum(graph.strength(), 1e-12)
+    return (diags(strength**-source_power) @ weights @ diags(strength**-target_power)).tocsr()
 
 
 class SparseItemRows(nn.Module):

@@ -162,11 +162,11 @@ class _Line:
     def _can_start(self, job: Job) -> bool:
         if any(home in self.waiting or home in self.busy for home in job.needs):
             return False
-        if job.mirror is not None:
+        if job.stage != "interactions" or job.mirror is not None:
             return True
         # one of a recipe at a time: the first downloads its files
         reading = [each.recipe.name for each in self.busy.values() if each.stage == "interactions"]
-        return job.stage != "interactions" or job.recipe.name not in reading
+        return job.recipe.name not in reading
 
 
 class _Worker:

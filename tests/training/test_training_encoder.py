@@ -270,17 +270,23 @@ def test_the_entropys_weight_makes_memberships_softer(planted, tmp_path):
     assert soft > hard + 0.05
 
 
+def without_events(log, new, **changes):
+    """The log before anybody engaged with the new items."""
+    early = ~new[log.item_index]
+    return dataclasses.replace(
+        log,
+        user_index=log.user_index[early],
+        item_index=log.item_index[early],
+        time=log.time[early],
+        part=log.part[early],
+        **changes,
+    )
+
+
 def test_an_item_that_comes_after_the_fit_gets_the_prototype_of_its_audience(planted, tmp_path):
     """Two items of each audience have no event in training; later, with events, their neighbours tell."""
     new = np.arange(AUDIENCES * EACH) % EACH < 2
-    early = ~new[planted.item_index]
-    before = dataclasses.replace(
-        planted,
-        user_index=planted.user_index[early],
-        item_index=planted.item_index[early],
-        time=planted.time[early],
-        part=planted.part[early],
-    )
+    before = without_events(planted, new)
     fitted = from_communities(before, tmp_path)
     assert not fitted.encoder.features.item.weight[torch.from_numpy(new)].any()
     known = fitted.prototypes.dominant()
@@ -298,15 +304,7 @@ def test_an_item_known_by_content_alone_gets_the_prototype_that_its_content_says
     content = 2 * np.eye(AUDIENCES)[audience] + 0.3 * np.random.default_rng(0).normal(
         size=(len(new), AUDIENCES)
     )
-    early = ~new[planted.item_index]
-    before = dataclasses.replace(
-        planted,
-        user_index=planted.user_index[early],
-        item_index=planted.item_index[early],
-        time=planted.time[early],
-        part=planted.part[early],
-        content=content.astype(np.float32),
-    )
+    before = without_events(planted, new, content=content.astype(np.float32))
     fitted = from_communities(before, tmp_path)
     known = fitted.head.export(fitted.embeddings.items)
     np.testing.assert_array_equal(fitted.prototypes.indices[~new], known.indices[~new])
