@@ -25,7 +25,7 @@ COLUMNS: dict[EvidenceName, tuple[str, ...]] = {
 }
 """Scores that each kind of evidence gives."""
 _LEAST, _MOST = -5.0, 15.0
-"""Bounds of what is weighed: one outlier must not decide."""
+"""Bounds of what is weighed."""
 _WIDTH, _MEMBERS = 16, 4
 _SHORT, _MIDDLE, _LONG = (5, 0.6), (10, 0.8), (50, 0.95)
 """Items looked back over, and the weight of an item over that of the one after it."""
@@ -220,6 +220,11 @@ class FusionMember(nn.Module):
         """b; learned in large units, because it may have to outweigh all else."""
         return 30 * self.repeat
 
+    @staticmethod
+    def bounded(evidence: Float[Tensor, "B J K"]) -> Float[Tensor, "B J K"]:
+        """What is weighed: one outlier must not decide."""
+        return evidence.clamp(_LEAST, _MOST)
+
     def trust(self, usual: Float[Tensor, "B K"]) -> Float[Tensor, "B K"]:
         """w + g(u)."""
         weights: Tensor = self.weights + self.gate(usual)
@@ -229,7 +234,7 @@ class FusionMember(nn.Module):
         self, evidence: Float[Tensor, "B J K"], usual: Float[Tensor, "B K"], seen: Bool[Tensor, "B J"]
     ) -> Float[Tensor, "B J"]:
         """Scores of J items a user; the context is that of `EvidenceFusion.usual`."""
-        evidence = evidence.clamp(_LEAST, _MOST)
+        evidence = self.bounded(evidence)
         agreed: Tensor = self.agree(evidence).squeeze(-1)
         return (evidence * self.trust(usual).unsqueeze(1)).sum(-1) + agreed + self.offset * seen
 
