@@ -25,10 +25,8 @@ logger = logging.getLogger(__name__)
 _FUSION_STEPS, _FUSION_BATCH = 300, 256
 _NETWORK_USERS = 2_000
 """Validation users below which the fusion learns its weights alone."""
-_FUSION_FORMS = ("weights", "networks")
-"""What is learned of the fusion: its weights alone, or its networks too."""
-_SOLVED_USERS, _WEIGHT_PENALTY = 20_000, 1e-3
-"""Users whose targets the weights are solved for, and the penalty of their squares."""
+_SOLVED_USERS, _SOLVER_STEPS, _WEIGHT_PENALTY = 20_000, 200, 1e-3
+"""Users whose targets the weights are solved for, steps at most, and the penalty of the weights' squares."""
 _NETWORK_RATE, _NETWORK_DECAY = 5e-3, 3.0
 
 
@@ -123,19 +121,22 @@ def fit_fusion_weights(model: G2Rec, interactions: Interactions, seed: int) -> d
     order = torch.randperm(len(data.items), generator=_generator(seed, "halves"))
     halves = (order[: len(order) // 2], order[len(order) // 2 :])
     held_out: dict[str, float] = {}
-    for form in _FUSION_FORMS if len(order) >= _NETWORK_USERS else ():
-        trials = [
-            (_fit_member(fusion, 0, data, fitted, form, seed), judged)
-            for fitted, judged in (halves, halves[::-1])
-        ]
-        held_out[form] = float(
-            torch.cat([_fusion_ndcg(trial, data, users) for trial, users in trials]).mean()
-        )
+    if len(order) >= _NETWORK_USERS:
+        trials: dict[str, list[Tensor]] = {"weights": [], "networks": []}
+        for fitted, judged in (halves, halves[::-1]):
+            trial = _solved(fusion, data, fitted)
+            trials["weights"].append(_fusion_ndcg(trial, data, judged))
+            _learn_networks(trial, data, fitted, _generator(seed, "fusion 0"))
+            trials["networks"].append(_fusion_ndcg(trial, data, judged))
+        held_out = {form: float(torch.cat(judged).mean()) for form, judged in trials.items()}
     form = max(held_out, key=lambda name: held_out[name], default="weights")
+    learned = _solved(fusion, data, order)
     for place, member in enumerate(fusion.members):
-        if place == 0 or form == "networks":  # weights alone hardly differ between members
-            learned = _fit_member(fusion, place, data, order, form, seed)
-        member.load_state_dict(learned.state_dict())
+        assert isinstance(member, FusionMember)
+        member.weights.data.copy_(learned.weights.data)
+        member.repeat.data.copy_(learned.repeat.data)
+        if form == "networks":  # weights alone are the same for every member
+            _learn_networks(member, data, order, _generator(seed, f"fusion {place}"))
     fusion.to(model.codes.device)
     weights = dict(zip(model.kinds, fusion.weights.tolist(), strict=True))
     told = ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items())
@@ -164,42 +165,26 @@ def _candidates(model: G2Rec, interactions: Interactions) -> _FusionData:
     return _FusionData(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
-def _fit_member(
-    fusion: EvidenceFusion, place: int, data: _FusionData, users: Int[Tensor, " n"], form: str, seed: int
-) -> FusionMember:
-    """One member of a fusion, learned from some users; the fusion stays as it is."""
-    start = fusion.members[place]
-    assert isinstance(start, FusionMember)
-    member = copy.deepcopy(start).train()
-    users = users[data.hit[users].any(1)]  # a target that nothing proposed teaches nothing
+def _solved(fusion: EvidenceFusion, data: _FusionData, users: Int[Tensor, " n"]) -> FusionMember:
+    """A member whose networks say nothing, at the minimum of its convex loss; the fusion stays as it is.
+
+    In double precision and to the end, so that a difference in the last digit of the evidence does not move
+    the weights.
+    """
+    member = copy.deepcopy(fusion.members[0])
+    assert isinstance(member, FusionMember)
+    users = _taught(data, users)[:_SOLVED_USERS]
     if not len(users):
-        return member.eval()
-    _solve_weights(member, data, users[:_SOLVED_USERS])
-    if form == "weights":
-        return member.eval()
-    generator = _generator(seed, f"fusion {place}")
-    networks = [*member.gate.parameters(), *member.agree.parameters()]
-    groups = [
-        {"params": [member.weights, member.repeat], "weight_decay": 0.0},
-        {"params": networks, "weight_decay": _NETWORK_DECAY},
-    ]
-    optimizer = torch.optim.AdamW(groups, lr=_NETWORK_RATE)
-    rows_a_step = min(_FUSION_BATCH, len(users))
-    for step in range(_FUSION_STEPS):
-        for group in optimizer.param_groups:
-            group["lr"] = _NETWORK_RATE * (1 - step / _FUSION_STEPS)
-        rows = users[torch.randint(len(users), (rows_a_step,), generator=generator)]
-        loss = _cross_entropy(member(data.evidence[rows], data.context[rows], data.seen[rows]), data, rows)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-    return member.eval()
-
-
-def _solve_weights(member: FusionMember, data: _FusionData, users: Int[Tensor, " n"]) -> None:
-    """The weights of a member whose networks still say nothing: minimum of a convex loss."""
-    evidence, seen = member.bounded(data.evidence[users]), data.seen[users]
-    optimizer = torch.optim.LBFGS([member.weights, member.repeat], max_iter=60, line_search_fn="strong_wolfe")
+        return member
+    member.double()
+    evidence, seen = member.bounded(data.evidence[users]).double(), data.seen[users]
+    optimizer = torch.optim.LBFGS(
+        [member.weights, member.repeat],
+        max_iter=_SOLVER_STEPS,
+        tolerance_grad=1e-9,
+        tolerance_change=1e-14,
+        line_search_fn="strong_wolfe",
+    )
 
     def loss() -> Tensor:
         optimizer.zero_grad()
@@ -210,6 +195,38 @@ def _solve_weights(member: FusionMember, data: _FusionData, users: Int[Tensor, "
         return value
 
     optimizer.step(loss)  # type: ignore[no-untyped-call]
+    return member.float()
+
+
+def _learn_networks(
+    member: FusionMember, data: _FusionData, users: Int[Tensor, " n"], generator: torch.Generator
+) -> None:
+    """The networks of a member, and its weights from where they are."""
+    users = _taught(data, users)
+    if not len(users):
+        return
+    networks = [*member.gate.parameters(), *member.agree.parameters()]
+    groups = [
+        {"params": [member.weights, member.repeat], "weight_decay": 0.0},
+        {"params": networks, "weight_decay": _NETWORK_DECAY},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=_NETWORK_RATE)
+    rows_a_step = min(_FUSION_BATCH, len(users))
+    member.train()
+    for step in range(_FUSION_STEPS):
+        for group in optimizer.param_groups:
+            group["lr"] = _NETWORK_RATE * (1 - step / _FUSION_STEPS)
+        rows = users[torch.randint(len(users), (rows_a_step,), generator=generator)]
+        loss = _cross_entropy(member(data.evidence[rows], data.context[rows], data.seen[rows]), data, rows)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    member.eval()
+
+
+def _taught(data: _FusionData, users: Int[Tensor, " n"]) -> Int[Tensor, " m"]:
+    """Users whose target was proposed: the others teach nothing."""
+    return users[data.hit[users].any(1)]
 
 
 def _cross_entropy(
