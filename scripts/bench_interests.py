@@ -148,7 +148,7 @@ def measure(
     log, held = hold_out(whole, seed)
     truth = Truth(synthetic, whole)
     graph, coengagement = build_graph(log), build_coengagement(log)
-    events = graph.degrees()[log.num_users :]
+    events = graph.item_degrees()
     rows = {"frequent": ~held & (events >= FREQUENT), "tail": ~held & (events > 0) & (events < FREQUENT)}
     C = synthetic.num_interests
     found: dict[str, dict[str, float]] = {}

@@ -44,4 +44,4 @@ def _popularity(run: Path) -> NDArray[np.int64]:
     """Training events of each item: its degree in the run's graph."""
     recipe = run / "graph" / "bipartite"
     graph = InteractionGraph.load(recipe if recipe.is_dir() else run / "graph")
-    return np.asarray(graph.degrees()[graph.num_users :], dtype=np.int64)
+    return graph.item_degrees()

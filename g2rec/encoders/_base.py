@@ -135,7 +135,7 @@ class GraphEncoder(nn.Module):
         content alone reached an AMI of .27 so, where a supervised probe reaches .40. Memberships of such
         items do not go by way of the embedding (`g2rec.prototypes.ContentMemberships`).
         """
-        known = graph.degrees()[graph.num_users :] > 0
+        known = graph.item_degrees() > 0
         features = self.features
         with torch.no_grad():
             unseen = torch.from_numpy(~known).to(features.item.weight.device)

@@ -141,6 +141,10 @@ class InteractionGraph:
         """Neighbours of every node, [N]."""
         return np.diff(self.indptr)
 
+    def item_degrees(self) -> NDArray[np.int64]:
+        """Events of every item, [I]; 0 for items that the graph knows by name alone."""
+        return np.diff(self.indptr[self.num_users :])
+
     def item_node(self, item_index: Any) -> Any:
         """The node of an item, or of an array of items."""
         return item_index + self.num_users

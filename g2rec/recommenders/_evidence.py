@@ -84,22 +84,20 @@ def gather_evidence(
     (`ItemTimeline`).
     """
     last, weight = recency(batch, *_SHORT, interests)
-    share = weight / weight.sum(1, keepdim=True).clamp(min=1e-12)
     middle, middle_weight = recency(batch, *_MIDDLE, interests)
     far, far_weight = recency(batch, *_LONG, interests)
-    far_share = far_weight / far_weight.sum(1, keepdim=True).clamp(min=1e-12)
     found: list[Tensor] = []
     if "content" in names and content is not None:
-        mean = largest = torch.zeros(len(last), len(content), device=last.device)
+        largest = torch.zeros(len(last), len(content), device=last.device)
         for place in range(last.shape[1]):
             cosine = F.embedding(last[:, place].clamp(min=0), content) @ content.T
-            mean = mean + share[:, place : place + 1] * cosine
             largest = torch.maximum(largest, cosine * (weight[:, place : place + 1] > 0))
-        found += [mean, largest, _mean_of(content, far, far_share) @ content.T]
+        mean, far_mean = (_mean_of(content, *of) for of in ((last, weight), (far, far_weight)))
+        found += [mean @ content.T, largest, far_mean @ content.T]
     if "words" in names and words is not None:
         found += [words.votes(last, weight), words.votes(far, far_weight)]
     if "graph" in names and graph is not None:
-        found += [_mean_of(graph, *of) @ graph.T for of in ((last, share), (far, far_share))]
+        found += [_mean_of(graph, *of) @ graph.T for of in ((last, weight), (far, far_weight))]
     if "neighbors" in names and neighbors is not None:
         found += [neighbors.votes(middle, middle_weight), neighbors.votes(far, far_weight)]
     if "interests" in names and interests is not None:
@@ -118,8 +116,7 @@ def text_evidence(
     last, weight = recency(batch, *_SHORT, None)
     total: Tensor | float = 0.0
     if content is not None:
-        share = weight / weight.sum(1, keepdim=True).clamp(min=1e-12)
-        told = standardize(_mean_of(content, last, share) @ content.T, None).scores
+        told = standardize(_mean_of(content, last, weight) @ content.T, None).scores
         total = total + 0.4 * told.clamp(_LEAST, _MOST)
     if words is not None:
         total = total + 0.3 * standardize(words.votes(last, weight), None).scores.clamp(_LEAST, _MOST)
@@ -127,8 +124,9 @@ def text_evidence(
 
 
 def _mean_of(
-    features: Float[Tensor, "I F"], items: Int[Tensor, "B n"], share: Float[Tensor, "B n"]
+    features: Float[Tensor, "I F"], items: Int[Tensor, "B n"], weight: Float[Tensor, "B n"]
 ) -> Float[Tensor, "B F"]:
+    share = weight / weight.sum(1, keepdim=True).clamp(min=1e-12)
     mean: Tensor = F.embedding_bag(items.clamp(min=0), features, per_sample_weights=share, mode="sum")
     return mean
 

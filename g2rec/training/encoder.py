@@ -215,7 +215,7 @@ class EncoderModule(L.LightningModule):
         if self.start_items is not None:
             items = self.start_items()
         else:
-            known = self.graph.degrees()[self.graph.num_users :] > 0
+            known = self.graph.item_degrees() > 0
             items = torch.from_numpy(self.encoder.embed_all(self.graph, self.content).items[known])
             if self.communities is not None:
                 labels = self.communities.cpu()[torch.from_numpy(known)]
@@ -415,7 +415,7 @@ def fit_encoder(
     encoder.learn_new_items(graph, content)
     embeddings = encoder.embed_all(graph, content)
     encoder, head = encoder.cpu().eval(), head.cpu().eval()
-    known = graph.degrees()[graph.num_users :] > 0
+    known = graph.item_degrees() > 0
     prototypes = place_by_content(head.export(embeddings.items), interactions.content, known)
     return FittedEncoder(encoder, head, embeddings, prototypes, report)
 

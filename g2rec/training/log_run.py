@@ -105,7 +105,7 @@ class LogRun:
                 self.graph, self.content, folder=path / "states", progress=self.progress
             )
             embeddings = NodeEmbeddings(np.zeros((0, items.shape[1]), np.float32), items)
-            known = self.graph.degrees()[self.graph.num_users :] > 0
+            known = self.graph.item_degrees() > 0
             prototypes = place_by_content(fitted.head.export(items), self.content, known)
             whole = FittedEncoder(fitted.encoder, fitted.head, embeddings, prototypes, fitted.report)
             whole.save(path, made_from={"graph": self._graph_hash()})

@@ -242,7 +242,7 @@ class Run:
                     coengagement, np.asarray(fitted.embeddings.items), config.prototypes, seed=config.seed,
                     device="cuda" if on_gpu else "cpu",
                 )  # fmt: skip
-                known = graph.degrees()[graph.num_users :] > 0
+                known = graph.item_degrees() > 0
                 free = place_by_content(free, self.interactions.content, known)
                 fitted = dataclasses.replace(fitted, head=None, prototypes=free)
             elif isinstance(config.prototypes, RandomPrototypesConfig):

@@ -351,7 +351,7 @@ def fit_tokenizer(
     if module.interests is not None and module.joint in ("joint", "one_way") and items is not None:
         prototypes = module.interests.export(items)
         if graph is not None and isinstance(module.interests, PrototypeHead):
-            prototypes = place_by_content(prototypes, content, graph.degrees()[graph.num_users :] > 0)
+            prototypes = place_by_content(prototypes, content, graph.item_degrees() > 0)
     ids = tokenizer.tokenize(*blocks())
     return FittedTokenizer(tokenizer, ids, prototypes, embeddings, report)
 

@@ -33,7 +33,7 @@ def test_the_head_finds_planted_interests_that_content_does_not_tell(tmp_path):
         tmp_path,
         0,
     )
-    known = graph.degrees()[log.num_users :] >= 20
+    known = graph.item_degrees() >= 20
     planted = np.array(log.items["dominant_interest"].to_pylist())[known]
     found = adjusted_mutual_info_score(planted, fitted.prototypes.dominant()[known])
     probe = cross_val_predict(LogisticRegression(C=0.03, max_iter=2000), log.content[known], planted, cv=5)
