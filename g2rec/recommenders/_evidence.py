@@ -141,8 +141,9 @@ class EvidenceFusion(nn.Module):
     length and of the spread of each kind before it was standardised, so that evidence which does not tell
     items apart can weigh less. f is a small network of an item's own scores: evidence that agrees may count
     for more than its sum. Members are learned apart from each other, because a network of a few thousand
-    validation targets is half noise (Lakshminarayanan et al., arXiv 1612.01474): four of them rank held-out
-    users of Toys with N@10 .1019, one with .1004, eight with .1018.
+    validation targets is half noise (Lakshminarayanan et al., arXiv 1612.01474): before the weights were
+    solved for, four of them ranked held-out users of Toys with N@10 .1019, one with .1004, eight with .1018.
+    Where weights alone are learned, all members are the same.
 
     Args:
         num_kinds: K, the number of kinds.
@@ -204,14 +205,20 @@ class FusionMember(nn.Module):
 
     def __init__(self, num_kinds: int) -> None:
         super().__init__()
-        self.weights = nn.Parameter(torch.full((num_kinds,), 0.1))
-        self.weights.data[0] = 1.5
+        self.weights = nn.Parameter(torch.empty(num_kinds))
         self.gate = nn.Sequential(nn.Linear(num_kinds, _WIDTH), nn.SiLU(), nn.Linear(_WIDTH, num_kinds))
         self.agree = nn.Sequential(nn.Linear(num_kinds, 2 * _WIDTH), nn.SiLU(), nn.Linear(2 * _WIDTH, 1))
+        self.repeat = nn.Parameter(torch.empty(()))
+        self.reset()
+
+    def reset(self) -> None:
+        """As before any learning: the dense head's scores above all, and networks that say nothing."""
+        nn.init.constant_(self.weights, 0.1)
+        self.weights.data[0] = 1.5
+        nn.init.zeros_(self.repeat)
         for last in (self.gate[2], self.agree[2]):
             for parameter in last.parameters():
                 nn.init.zeros_(parameter)
-        self.repeat = nn.Parameter(torch.zeros(()))
 
     @property
     def offset(self) -> Float[Tensor, ""]:

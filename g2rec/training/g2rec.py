@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 _FUSION_STEPS, _FUSION_BATCH = 300, 256
 _NETWORK_USERS = 2_000
 """Validation users below which the fusion learns its weights alone."""
+_CANDIDATE_USERS, _FUSION_USERS = 512, 51_200
+"""Users ranked at once, and validation users at most that the fusion learns from: one takes about 10 kB."""
 _SOLVED_USERS, _SOLVER_STEPS, _WEIGHT_PENALTY = 20_000, 200, 1e-3
 """Users whose targets the weights are solved for, steps at most, and the penalty of the weights' squares."""
 _NETWORK_RATE, _NETWORK_DECAY = 5e-3, 3.0
@@ -101,14 +103,18 @@ def fit_fusion_weights(model: G2Rec, interactions: Interactions, seed: int) -> d
     weights alone that is a conditional logit (McFadden, 1974), which is convex: L-BFGS finds its minimum. The
     networks go on from there by AdamW with a falling rate. From 2,000 users on, whether they are learned is
     decided by N@10 of one member in a cross-validation over two halves of the users: on Toys' 19,412 they
-    pay (.1020, weights alone .0982), on Online Retail's 4,102 they overfit (.1419 and .1449). As with the
-    fusion baseline, validation targets only choose weights.
+    pay (.1020, weights alone .0982), on Online Retail's 4,102 they overfit (.1419 and .1449, evidence of an
+    untrained dense head). Of more than 51,200 validation users some are drawn, and the weights are solved for
+    20,000 of them. As with the fusion baseline, validation targets only choose weights.
 
     Returns:
         Each kind's weight, for a user of average context.
     """
     assert model.fusion is not None
-    data = _candidates(model, interactions)
+    for member in model.fusion.members:
+        assert isinstance(member, FusionMember)
+        member.reset()
+    data = _candidates(model, interactions, seed)
     fusion = model.fusion.cpu()
     token = data.evidence[..., -1][data.items >= 0]
     mean, spread = data.context.mean(0), data.context.std(0, correction=0)
@@ -154,11 +160,16 @@ class _FusionData(NamedTuple):
 
 
 @torch.no_grad()
-def _candidates(model: G2Rec, interactions: Interactions) -> _FusionData:
-    """What is proposed to each validation user, on the CPU, padded alike."""
+def _candidates(model: G2Rec, interactions: Interactions, seed: int) -> _FusionData:
+    """What is proposed to each validation user (of very many, to some), on the CPU, padded alike."""
     k = min(10, model.num_items)
+    loader = validation_loader(interactions, _CANDIDATE_USERS)
+    order = torch.randperm(len(loader), generator=_generator(seed, "fusion users"))
+    drawn = set(order[: _FUSION_USERS // _CANDIDATE_USERS].tolist())
     parts = []
-    for batch, target in validation_loader(interactions, 512):
+    for place, (batch, target) in enumerate(loader):
+        if place not in drawn:
+            continue
         found = model.candidates(batch.to(model.device), k)
         hit = found.items == target.to(model.device).unsqueeze(1)
         parts.append([t.cpu() for t in (*found, hit)])
@@ -195,6 +206,7 @@ def _solved(fusion: EvidenceFusion, data: _FusionData, users: Int[Tensor, " n"])
         return value
 
     optimizer.step(loss)  # type: ignore[no-untyped-call]
+    optimizer.zero_grad()
     return member.float()
 
 
@@ -221,6 +233,7 @@ def _learn_networks(
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
+    optimizer.zero_grad()
     member.eval()
 
 

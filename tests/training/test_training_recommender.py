@@ -1,5 +1,6 @@
 """Small fits from start to end: every trained recommender learns a rule that popularity cannot know."""
 
+import copy
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -269,7 +270,15 @@ def test_bad_input_is_one_sentence(tmp_path: Path) -> None:
         fit_sasrec(short, SASRecConfig(transformer=SMALL), FIT, tmp_path, 0)
 
 
-def test_the_fusion_learns_which_evidence_to_trust() -> None:
+@pytest.mark.parametrize("networks", [False, True])
+def test_the_fusion_learns_which_evidence_to_trust(networks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its weights alone, and its networks too, which are learned where they win a cross-validation."""
+    if networks:
+        monkeypatch.setattr("g2rec.training.g2rec._NETWORK_USERS", 1)
+        judged = iter([0.1, 0.2] * 2)  # weights, networks, on either half
+        monkeypatch.setattr(
+            "g2rec.training.g2rec._fusion_ndcg", lambda *inputs: torch.full((len(inputs[2]),), next(judged))
+        )
     place = np.arange(NUM_ITEMS) % 10 * (2 * np.pi / 10)
     ring = np.eye(4)[np.arange(NUM_ITEMS) // 10]
     content = np.concatenate([np.cos(place)[:, None], np.sin(place)[:, None], 3 * ring], axis=1)
@@ -285,3 +294,18 @@ def test_the_fusion_learns_which_evidence_to_trust() -> None:
     assert set(weights) == set(model.kinds)
     assert recall(model, data) > before + 0.1
     assert weights["content"] > weights["token"]
+    assert model.fusion is not None
+    last = [member.get_parameter("gate.2.weight") for member in model.fusion.members]
+    assert torch.equal(last[0], last[1]) != networks
+    assert all(parameter.grad is None for parameter in model.fusion.parameters())
+    again = fit_fusion_weights(copy.deepcopy(model), data, seed=0) if not networks else weights
+    assert again == pytest.approx(weights, abs=1e-5)
+
+
+def test_a_fusion_without_a_proposed_target_stays_finite(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("g2rec.training.g2rec._taught", lambda data, users: users[:0])
+    data, ids = log(), semantic_ids()
+    model = G2RecConfig(transformer=SMALL, feed="none").build(
+        codes=ids.codes, codebook_size=ids.codebook_size
+    )
+    assert np.isfinite(list(fit_fusion_weights(model.eval(), data, seed=0).values())).all()
