@@ -173,17 +173,17 @@ class EvidenceFusion(nn.Module):
     @property
     def weights(self) -> Float[Tensor, " K"]:
         """w."""
-        return torch.stack([member.weights for member in self._members()]).mean(0)
+        return torch.stack([member.weights for member in self.learners()]).mean(0)
 
     @property
     def offset(self) -> Float[Tensor, ""]:
         """b."""
-        return torch.stack([member.offset for member in self._members()]).mean()
+        return torch.stack([member.offset for member in self.learners()]).mean()
 
     def trust(self, context: Float[Tensor, "B K"]) -> Float[Tensor, "B K"]:
         """w + g(u)."""
         usual = self.usual(context)
-        return torch.stack([member.trust(usual) for member in self._members()]).mean(0)
+        return torch.stack([member.trust(usual) for member in self.learners()]).mean(0)
 
     def forward(
         self, evidence: Float[Tensor, "B J K"], context: Float[Tensor, "B K"], seen: Bool[Tensor, "B J"]
@@ -192,7 +192,8 @@ class EvidenceFusion(nn.Module):
         usual = self.usual(context)
         return torch.stack([member(evidence, usual, seen) for member in self.members]).mean(0)
 
-    def _members(self) -> list["FusionMember"]:
+    def learners(self) -> list["FusionMember"]:
+        """The members, each with parameters of its own."""
         return [member for member in self.members if isinstance(member, FusionMember)]
 
 
@@ -212,7 +213,7 @@ class FusionMember(nn.Module):
         self.reset()
 
     def reset(self) -> None:
-        """As before any learning: the dense head's scores above all, and networks that say nothing."""
+        """The dense head's scores above all, and networks that say nothing; hidden layers stay."""
         nn.init.constant_(self.weights, 0.1)
         self.weights.data[0] = 1.5
         nn.init.zeros_(self.repeat)

@@ -298,8 +298,8 @@ def test_the_fusion_learns_which_evidence_to_trust(networks: bool, monkeypatch: 
     last = [member.get_parameter("gate.2.weight") for member in model.fusion.members]
     assert torch.equal(last[0], last[1]) != networks
     assert all(parameter.grad is None for parameter in model.fusion.parameters())
-    again = fit_fusion_weights(copy.deepcopy(model), data, seed=0) if not networks else weights
-    assert again == pytest.approx(weights, abs=1e-5)
+    if not networks:  # networks go on from hidden layers that have learned
+        assert fit_fusion_weights(copy.deepcopy(model), data, seed=0) == pytest.approx(weights, abs=1e-5)
 
 
 def test_a_fusion_without_a_proposed_target_stays_finite(monkeypatch: pytest.MonkeyPatch) -> None:
