@@ -41,8 +41,8 @@ def leaderboard(
     A part is all combinations of its rows (baselines, g2rec, or the grid's own: G2Rec with settings changed
     by dotted name), recipes (if it names none, those of the command), protocols (the interactions settings)
     and seeds. Further keys: per_recipe, settings that differ on a recipe, by dotted name; reference, a row
-    that the others are compared with, beside the best baseline; slots. The grids leaderboard and ablations
-    are shipped.
+    that the others are compared with, beside the best baseline; slots. The grids leaderboard,
+    leaderboard-baselines, leaderboard-small and ablations are shipped.
 
     What is done with the same settings is kept, and what was cut off goes on: repeat the command. Written to
     OUT: leaderboard.md, leaderboard.json, a plot for each recipe, and the runs. What fails is named, the

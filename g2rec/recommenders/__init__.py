@@ -17,7 +17,7 @@ from g2rec.recommenders._lightgcn import EdgeBatch, LightGCNRecommender, LightGC
 from g2rec.recommenders._llama import export_llama
 from g2rec.recommenders._load import load_recommender
 from g2rec.recommenders._near import NearItems
-from g2rec.recommenders._popularity import Popularity, RecentPopularity
+from g2rec.recommenders._popularity import Newness, Popularity, RecentPopularity
 from g2rec.recommenders._rpg import RPG, RPGConfig
 from g2rec.recommenders._sasrec import SASRec, SASRecConfig
 from g2rec.recommenders._text import TextNeighbors, TextNeighborsConfig, WordNeighbors
@@ -56,6 +56,7 @@ __all__ = [
     "LightGCNRecommender",
     "LightGCNRecommenderConfig",
     "NearItems",
+    "Newness",
     "Popularity",
     "PrefixTrie",
     "RPGConfig",

@@ -21,7 +21,7 @@ COLUMNS: dict[EvidenceName, tuple[str, ...]] = {
     "neighbors": ("neighbors", "neighbors, long"),
     "interests": ("interests",),
     "popularity": ("popularity",),
-    "trend": (*(f"last 1/{SPANS // window}" for window in WINDOWS), "age"),
+    "trend": (*(f"last 1/{SPANS // window}" for window in WINDOWS), "so far", "age", "log age"),
 }
 """Scores that each kind of evidence gives."""
 _LEAST, _MOST = -5.0, 15.0

@@ -12,14 +12,14 @@ from g2rec.recommenders._base import Recommender
 from g2rec.recommenders._ease import EASE
 from g2rec.recommenders._evidence import standardize
 from g2rec.recommenders._history import HistoryBatch
-from g2rec.recommenders._popularity import RecentPopularity
+from g2rec.recommenders._popularity import Newness, RecentPopularity
 from g2rec.recommenders._sasrec import SASRec
 from g2rec.recommenders._text import TextNeighbors, WordNeighbors
 from g2rec.recommenders._transitions import ItemTransitions
 from g2rec.shapes import Bool, Float, Tensor
 
 _PARTS: tuple[type[Recommender], ...] = (
-    SASRec, TextNeighbors, WordNeighbors, EASE, ItemTransitions, RecentPopularity,
+    SASRec, TextNeighbors, WordNeighbors, EASE, ItemTransitions, RecentPopularity, Newness,
 )  # fmt: skip
 
 

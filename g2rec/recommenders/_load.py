@@ -11,7 +11,7 @@ from g2rec.recommenders._g2rec import G2Rec
 from g2rec.recommenders._knn import ItemKNN
 from g2rec.recommenders._language import LanguageModel
 from g2rec.recommenders._lightgcn import LightGCNRecommender
-from g2rec.recommenders._popularity import Popularity, RecentPopularity
+from g2rec.recommenders._popularity import Newness, Popularity, RecentPopularity
 from g2rec.recommenders._rpg import RPG
 from g2rec.recommenders._sasrec import SASRec
 from g2rec.recommenders._text import TextNeighbors, WordNeighbors
@@ -21,6 +21,7 @@ from g2rec.recommenders._transitions import ItemTransitions
 _MODELS: tuple[type[Recommender], ...] = (
     Popularity,
     RecentPopularity,
+    Newness,
     ItemTransitions,
     ItemKNN,
     EASE,

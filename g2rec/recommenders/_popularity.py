@@ -1,4 +1,4 @@
-"""Popularity: the same items for everyone, ever or of late."""
+"""What is alike for everyone: popularity, ever or of late, and how new an item is."""
 
 from collections.abc import Mapping
 from typing import Any, Self
@@ -10,8 +10,10 @@ from g2rec.artifacts import Folder
 from g2rec.interactions import Interactions
 from g2rec.recommenders._base import Recommender
 from g2rec.recommenders._history import HistoryBatch
-from g2rec.recommenders._timeline import WINDOWS, ItemTimeline
+from g2rec.recommenders._timeline import SPANS, ItemTimeline
 from g2rec.shapes import Float, Int, Tensor
+
+_LATELY = SPANS // 8
 
 
 class Popularity(Recommender):
@@ -78,7 +80,48 @@ class RecentPopularity(Recommender):
 
     def score(self, batch: HistoryBatch) -> Float[Tensor, "B I"]:
         """The logarithms of the counts."""
-        return self.timeline.lately(batch.time, len(batch.lengths), WINDOWS[-1])
+        return self.timeline.lately(batch.time, len(batch.lengths), _LATELY)
+
+    def meta(self) -> Mapping[str, Any]:
+        """Spans of the timeline."""
+        return {"spans": len(self.timeline.ends)}
+
+    @classmethod
+    def from_folder(cls, folder: Folder) -> Self:
+        """An instance of the saved size."""
+        return cls(ItemTimeline(int(folder.meta["num_items"]), int(folder.meta["spans"])))
+
+
+class Newness(Recommender):
+    """Score an item by how lately it was first engaged with: the newest first.
+
+    score_i = -age_i(t),  t the time of the user's latest event
+
+    The age is the share of the training events that lies between the item's first and t; an item that is not
+    known by t counts as one of average age. Without times all items score alike. It is hardly a recommender
+    by itself, but what popularity lacks in a fusion: of two items that were in demand equally often, the
+    newer is in more demand.
+
+    Args:
+        timeline: Training events over time.
+    """
+
+    name = "newness"
+
+    def __init__(self, timeline: ItemTimeline) -> None:
+        super().__init__()
+        self.num_items, self.timeline = len(timeline.counts), timeline
+
+    @classmethod
+    def fit(cls, interactions: Interactions) -> Self:
+        """Note when each item came."""
+        timeline = ItemTimeline.of(interactions)
+        return cls(ItemTimeline(interactions.num_items, 1) if timeline is None else timeline)
+
+    def score(self, batch: HistoryBatch) -> Float[Tensor, "B I"]:
+        """The negative ages."""
+        age = self.timeline.age(batch.time, len(batch.lengths))
+        return -self.timeline.average_unknown(age, batch.time)
 
     def meta(self) -> Mapping[str, Any]:
         """Spans of the timeline."""

@@ -11,8 +11,8 @@ from g2rec.shapes import Float, Int, Tensor
 
 SPANS = 128
 """Spans that the training events are cut into, of about as many events each: a log has its own pace."""
-WINDOWS = (1, 4, 16)
-"""Spans looked back over: about 1/128, 1/32 and 1/8 of all events."""
+WINDOWS = (1, 4, 16, 64)
+"""Spans looked back over: about 1/128, 1/32, 1/8 and half of all events."""
 
 
 class ItemTimeline(nn.Module):
@@ -75,18 +75,23 @@ class ItemTimeline(nn.Module):
         return age.clamp(min=0).float() / max(len(self.ends), 1)
 
     def gather(self, time: Int[Tensor, " B"] | None, num_users: int) -> list[Float[Tensor, "B I"]]:
-        """All of it: `lately` for each of `WINDOWS`, and `age`.
+        """All of it: `lately` for each of `WINDOWS` and for all that went before, `age`, log(1 + its spans).
 
-        An item without any training event counts as the average one: of new items nothing is known, and not
-        that nobody wants them.
+        An item that is not known by the time of asking counts as the average one that is: nothing is known of
+        it, not that nobody wants it, nor that it is about to come.
         """
-        known = self.counts[:, -1] > 0
-        found = [self.lately(time, num_users, window) for window in WINDOWS]
-        share = known.float() / known.sum().clamp(min=1)
-        return [
-            torch.where(known, scores, (scores @ share).unsqueeze(1))
-            for scores in (*found, self.age(time, num_users))
-        ]
+        age = self.age(time, num_users)
+        found = [self.lately(time, num_users, window) for window in (*WINDOWS, None)]
+        found += [age, (age * len(self.ends)).log1p()]
+        return [self.average_unknown(scores, time) for scores in found]
+
+    def average_unknown(
+        self, scores: Float[Tensor, "B I"], time: Int[Tensor, " B"] | None
+    ) -> Float[Tensor, "B I"]:
+        """The scores, for an item that is not known by the time of asking the mean of those that are."""
+        known = self.counts.T[self._over(time, len(scores))] > 0
+        share = known.float() / known.sum(1, keepdim=True).clamp(min=1)
+        return torch.where(known, scores, (scores * share).sum(1, keepdim=True))
 
     def _over(self, time: Int[Tensor, " B"] | None, num_users: int) -> Int[Tensor, " B"]:
         if time is None:

@@ -10,6 +10,7 @@ from g2rec.recommenders import (
     EASE,
     ItemKNN,
     ItemTransitions,
+    Newness,
     Popularity,
     RecentPopularity,
     Recommender,
@@ -67,6 +68,8 @@ def fit_baseline(
         return Popularity.fit(interactions)
     if name == "recent_popularity":
         return RecentPopularity.fit(interactions)
+    if name == "newness":
+        return Newness.fit(interactions)
     if name == "item_transitions":
         return ItemTransitions.fit(interactions)
     if name == "item_knn":
@@ -125,9 +128,10 @@ def baseline_parts(name: "BaselineName", with_content: bool) -> tuple["BaselineN
 def fusion_parts(with_content: bool) -> tuple["BaselineName", ...]:
     """The baselines that the fusion weighs, the one that weighs 1 first; content only where there is some."""
     if not with_content:
-        return ("sasrec_graph", "ease", "item_transitions", "recent_popularity")
+        return ("sasrec_graph", "ease", "item_transitions", "recent_popularity", "newness")
     return (
         "sasrec_graph", "text_neighbors", "word_neighbors", "ease", "item_transitions", "recent_popularity",
+        "newness",
     )  # fmt: skip
 
 

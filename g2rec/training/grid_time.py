@@ -24,6 +24,7 @@ _GPU_FACTOR = 0.1
 _LEARNED_ONCE = (
     "popularity",
     "recent_popularity",
+    "newness",
     "item_transitions",
     "item_knn",
     "ease",

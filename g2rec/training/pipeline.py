@@ -57,7 +57,7 @@ from g2rec.training.stages import run_stage
 from g2rec.training.tokenizer import fit_tokenizer
 
 T = TypeVar("T")
-ROOM_VERSION = 5
+ROOM_VERSION = 6
 """Part of every stage's key; raised when a stage's result changes for the same settings."""
 
 
@@ -554,6 +554,7 @@ class Run:
 TITLES = {
     "popularity": "Popularity",
     "recent_popularity": "RecentPopularity",
+    "newness": "Newness",
     "item_transitions": "ItemTransitions",
     "item_knn": "ItemKNN",
     "ease": "EASE",

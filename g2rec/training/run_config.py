@@ -26,6 +26,7 @@ from g2rec.training.tokenizer import JointMode, TokenizerInputs
 BaselineName = Literal[
     "popularity",
     "recent_popularity",
+    "newness",
     "item_transitions",
     "item_knn",
     "ease",

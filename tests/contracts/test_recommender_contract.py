@@ -30,6 +30,7 @@ from g2rec.recommenders import (
     LanguageModelConfig,
     LightGCNRecommenderConfig,
     NearItems,
+    Newness,
     Popularity,
     RecentPopularity,
     Recommender,
@@ -95,6 +96,12 @@ def recent() -> Recommender:
     return RecentPopularity(timeline)
 
 
+def newness() -> Recommender:
+    timeline = ItemTimeline(NUM_ITEMS, NUM_ITEMS)
+    timeline.counts.copy_(torch.ones(NUM_ITEMS, NUM_ITEMS + 1).triu(1))  # item i comes in span i
+    return Newness(timeline)
+
+
 def language() -> Recommender:
     with tempfile.TemporaryDirectory() as folder:
         tiny = transformers.LlamaConfig(
@@ -109,6 +116,7 @@ def language() -> Recommender:
 MODELS: dict[str, Callable[[], Recommender]] = {
     "popularity": lambda: Popularity(torch.arange(NUM_ITEMS)),
     "recent": recent,
+    "newness": newness,
     "transitions": lambda: ItemTransitions(ItemTransitionsConfig(), MATRIX),
     "knn": lambda: ItemKNN(ItemKNNConfig(), MATRIX),
     "ease": lambda: EASE(EASEConfig(), MATRIX),
@@ -190,7 +198,8 @@ def test_padding_changes_nothing(model: Recommender) -> None:
 def test_the_history_decides(model: Recommender) -> None:
     one, other = batch_of([1, 2, 3], [4, 5, 6]), batch_of([4, 5, 6], [1, 2, 3])
     first, second = model.score(one), model.score(other)
-    if model.name in ("popularity", "recent_popularity", "lightgcn"):  # these know the user or nobody
+    alike = ("popularity", "recent_popularity", "newness", "lightgcn")  # these know the user or nobody
+    if model.name in alike:
         torch.testing.assert_close(first, second)
     else:
         assert not torch.allclose(first, second, atol=1e-3)

@@ -7,7 +7,7 @@ import pyarrow as pa
 import torch
 
 from g2rec.interactions import Interactions
-from g2rec.recommenders import HistoryBatch, ItemTimeline, RecentPopularity
+from g2rec.recommenders import HistoryBatch, ItemTimeline, Newness, RecentPopularity
 
 DAY = 86_400
 
@@ -79,6 +79,8 @@ def test_an_unknown_item_counts_as_the_average_one() -> None:
     assert timeline is not None
     for scores in timeline.gather(None, 2):
         torch.testing.assert_close(scores[:, 2], scores[:, :2].mean(1))
+    for scores in timeline.gather(torch.tensor([40]) * DAY, 1):  # the second item comes later
+        torch.testing.assert_close(scores[0, 1:], scores[0, :1].expand(2))
 
 
 def test_users_are_asked_about_at_their_latest_event(toy: Interactions) -> None:
@@ -100,3 +102,16 @@ def test_recent_popularity_without_times_is_popularity(toy: Interactions) -> Non
     np.testing.assert_allclose(told.numpy(), np.log1p(counts), rtol=1e-6)
     lately = RecentPopularity.fit(toy).score(history)[0].expm1()
     assert (lately <= torch.from_numpy(counts) + 0.01).all() and lately.sum() < counts.sum() / 4
+
+
+def test_newness_ranks_the_newest_first_as_of_the_time_of_asking() -> None:
+    made = log([[0, *range(40, 60)], list(range(20, 60)), list(range(50, 60)), [59], []])
+    history = HistoryBatch(torch.tensor([0, 0]), torch.tensor([[0], [0]]), torch.tensor([1, 1]))
+    asked = dataclasses.replace(history, time=torch.tensor([45, 1000]) * DAY)
+    early, late = Newness.fit(made).score(asked)
+    assert early[1] > early[0]  # items 2 and 3 are not there yet: of average age
+    torch.testing.assert_close(early[2:], early[:2].mean().expand(3))
+    assert late[:4].argsort().tolist() == [0, 1, 2, 3]
+    torch.testing.assert_close(late[4], late[:4].mean())
+    bare = Newness.fit(dataclasses.replace(made, time=None)).score(history)
+    assert (bare == bare[0, 0]).all()

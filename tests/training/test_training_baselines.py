@@ -256,6 +256,7 @@ def test_the_fusion_of_a_run_takes_the_run_s_own_parts(tmp_path: Path) -> None:
         ("baselines/ease", True),
         ("baselines/item_transitions", False),
         ("baselines/recent_popularity", False),
+        ("baselines/newness", False),
         ("baselines/fusion", False),
     ]
     del seen[:]
