@@ -4,9 +4,12 @@
 user can cause into one line on stderr: exit code 2 for a `G2RecError` or bad arguments, 130 for Ctrl-C.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple
+
+_UNREAD = 141
 
 
 class Command(NamedTuple):
@@ -109,8 +112,20 @@ Settings come from --config FILE (YAML, or the name of a shipped preset) and fro
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code is 0, 1 (a part failed), 2 (a mistake that the message names) or 130."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    """Run one command; the exit code is 0, 1 (a part failed), 2 (a mistake that the message names) or 130.
+
+    It is 141 if who reads the output, such as ``head``, has seen enough.
+    """
+    try:
+        code = _run(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more as it ends
+        return _UNREAD
+    return code
+
+
+def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_usage())
         return 0

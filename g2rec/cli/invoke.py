@@ -20,7 +20,7 @@ import jsonargparse
 from g2rec.cli.settings import check_settings_files, resolve_preset, with_known_settings
 from g2rec.errors import G2RecError
 
-_INTERRUPTED, _UNREAD = 130, 141
+_INTERRUPTED = 130
 _WIDTH = 79
 
 
@@ -41,7 +41,6 @@ def invoke(words: tuple[str, ...], function: str, arguments: list[str], example:
             check_settings_files(arguments, settings, others)
         values = parser.parse_args(arguments)
         code: int | None = call(**keywords(call, parser.instantiate(values)))
-        sys.stdout.flush()
     except KeyboardInterrupt:
         print("\ng2rec: interrupted; the same command resumes where it stopped", file=sys.stderr)
         return _INTERRUPTED
@@ -49,9 +48,6 @@ def invoke(words: tuple[str, ...], function: str, arguments: list[str], example:
         return _refuse(str(error))
     except jsonargparse.ArgumentError as error:
         return _refuse(of_another_class(error, settings) or one_line(error))
-    except BrokenPipeError:  # who reads the output, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _UNREAD
     except OSError as error:
         if error.errno not in (
             errno.ENOSPC,

@@ -80,8 +80,8 @@ def gather_evidence(
     neighbors the votes of the last ten for the items that they are engaged with together. Each of these is
     also taken over the last fifty, which say what a user is about where the last ones say what for just now.
     interests is <s, p_i> of the last ten; popularity the logarithm of an item's training events, alike for
-    all; trend how many of them there were shortly before the user asks, and since when there have been any
-    (`ItemTimeline`).
+    all; trend how many of them there were before the user asks, shortly and in all, and since when there have
+    been any (`ItemTimeline`).
     """
     last, weight = recency(batch, *_SHORT, interests)
     middle, middle_weight = recency(batch, *_MIDDLE, interests)

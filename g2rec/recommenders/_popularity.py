@@ -121,7 +121,7 @@ class Newness(Recommender):
     def score(self, batch: HistoryBatch) -> Float[Tensor, "B I"]:
         """The negative ages."""
         age = self.timeline.age(batch.time, len(batch.lengths))
-        return -self.timeline.average_unknown(age, batch.time)
+        return -self.timeline.average_unknown(batch.time, age)[0]
 
     def meta(self) -> Mapping[str, Any]:
         """Spans of the timeline."""

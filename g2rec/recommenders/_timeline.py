@@ -82,16 +82,15 @@ class ItemTimeline(nn.Module):
         """
         age = self.age(time, num_users)
         found = [self.lately(time, num_users, window) for window in (*WINDOWS, None)]
-        found += [age, (age * len(self.ends)).log1p()]
-        return [self.average_unknown(scores, time) for scores in found]
+        return self.average_unknown(time, *found, age, (age * len(self.ends)).log1p())
 
     def average_unknown(
-        self, scores: Float[Tensor, "B I"], time: Int[Tensor, " B"] | None
-    ) -> Float[Tensor, "B I"]:
-        """The scores, for an item that is not known by the time of asking the mean of those that are."""
-        known = self.counts.T[self._over(time, len(scores))] > 0
+        self, time: Int[Tensor, " B"] | None, *columns: Float[Tensor, "B I"]
+    ) -> list[Float[Tensor, "B I"]]:
+        """Scores of items; one that is not known by the time of asking gets the mean of those that are."""
+        known = self.counts.T[self._over(time, len(columns[0]))] > 0
         share = known.float() / known.sum(1, keepdim=True).clamp(min=1)
-        return torch.where(known, scores, (scores * share).sum(1, keepdim=True))
+        return [torch.where(known, scores, (scores * share).sum(1, keepdim=True)) for scores in columns]
 
     def _over(self, time: Int[Tensor, " B"] | None, num_users: int) -> Int[Tensor, " B"]:
         if time is None:

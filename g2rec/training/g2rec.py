@@ -129,17 +129,16 @@ def fit_fusion_weights(model: G2Rec, interactions: Interactions, seed: int) -> d
     if len(order) >= _NETWORK_USERS:
         trials: dict[str, list[Tensor]] = {"weights": [], "networks": []}
         for fitted, judged in (halves, halves[::-1]):
-            solved = _solved(fusion, data, fitted)
-            trials["weights"].append(_fusion_ndcg([solved], data, judged))
-            members = _with_networks(fusion, solved, data, fitted, seed)
+            members = _members(fusion, _solved(fusion, data, fitted))
+            trials["weights"].append(_fusion_ndcg(members[:1], data, judged))
+            _learn_all_networks(members, data, fitted, seed)
             trials["networks"].append(_fusion_ndcg(members, data, judged))
         held_out = {form: float(torch.cat(judged).mean()) for form, judged in trials.items()}
     form = max(held_out, key=lambda name: held_out[name], default="weights")
-    solved = _solved(fusion, data, order)
-    learned = [solved] * len(fusion.members)  # weights alone are the same for every member
-    if form == "networks":
-        learned = _with_networks(fusion, solved, data, order, seed)
-    for member, made in zip(fusion.learners(), learned, strict=True):
+    members = _members(fusion, _solved(fusion, data, order))
+    if form == "networks":  # weights alone are the same for every member
+        _learn_all_networks(members, data, order, seed)
+    for member, made in zip(fusion.learners(), members, strict=True):
         member.load_state_dict(made.state_dict())
     fusion.to(model.codes.device)
     weights = dict(zip(model.kinds, fusion.weights.tolist(), strict=True))
@@ -207,18 +206,21 @@ def _solved(fusion: EvidenceFusion, data: _FusionData, users: Int[Tensor, " n"])
     return member.float()
 
 
-def _with_networks(
-    fusion: EvidenceFusion, solved: FusionMember, data: _FusionData, users: Int[Tensor, " n"], seed: int
-) -> list[FusionMember]:
-    """Members from the solved weights on, each with networks of its own; the fusion stays as it is."""
-    members = []
-    for place, start in enumerate(fusion.learners()):
-        member = copy.deepcopy(start)
+def _members(fusion: EvidenceFusion, solved: FusionMember) -> list[FusionMember]:
+    """Copies of the members with the solved weights, each with the hidden layers that it starts from."""
+    members = [copy.deepcopy(member) for member in fusion.learners()]
+    for member in members:
         member.weights.data.copy_(solved.weights.data)
         member.repeat.data.copy_(solved.repeat.data)
-        _learn_networks(member, data, users, _generator(seed, f"fusion {place}"))
-        members.append(member)
     return members
+
+
+def _learn_all_networks(
+    members: Sequence[FusionMember], data: _FusionData, users: Int[Tensor, " n"], seed: int
+) -> None:
+    """The networks of each member, apart from the others'."""
+    for place, member in enumerate(members):
+        _learn_networks(member, data, users, _generator(seed, f"fusion {place}"))
 
 
 def _learn_networks(

@@ -186,7 +186,8 @@ class _Worker:
     def give(self, job: Job) -> None:
         """Start a job."""
         self.job, self.clock = job, time.monotonic()
-        self.link.send(job)
+        with contextlib.suppress(BrokenPipeError):  # it has died: its answer says so
+            self.link.send(job)
 
     def receive(self) -> tuple[Job, float, str | None]:
         """What came of the job; a process that died is a failure of its job."""

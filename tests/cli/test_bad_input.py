@@ -1,7 +1,5 @@
 """Every mistake that a user can make is one sentence on stderr and exit code 2, with nothing half-written."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -149,15 +147,3 @@ def test_refused_settings_are_not_kept(capsys: pytest.CaptureFixture[str]) -> No
     message = refused(capsys, "encoder", "fit", "toy", "--prototypes.init_args.num_prototypes", "1")
     assert "num_prototypes" in message
     assert Path("toy/settings.yaml").read_text() == kept
-
-
-def test_output_that_is_not_read_to_its_end_is_no_mistake(tmp_path: Path) -> None:
-    """As in ``g2rec leaderboard ... --dry_run true | head``."""
-    command = ["leaderboard", "--grid", "leaderboard", "--out", str(tmp_path), "--dry_run", "true"]
-    with subprocess.Popen(
-        [sys.executable, "-m", "g2rec", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None and process.stderr is not None
-        process.stdout.close()
-        assert process.stderr.read() == ""
-    assert process.returncode == 141

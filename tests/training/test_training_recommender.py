@@ -273,12 +273,16 @@ def test_bad_input_is_one_sentence(tmp_path: Path) -> None:
 @pytest.mark.parametrize("networks", [False, True])
 def test_the_fusion_learns_which_evidence_to_trust(networks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its weights alone, and its networks too, which are learned where they win a cross-validation."""
+    asked: list[int] = []
     if networks:
         monkeypatch.setattr("g2rec.training.g2rec._NETWORK_USERS", 1)
         judged = iter([0.1, 0.2] * 2)  # weights, networks, on either half
-        monkeypatch.setattr(
-            "g2rec.training.g2rec._fusion_ndcg", lambda *inputs: torch.full((len(inputs[2]),), next(judged))
-        )
+
+        def judge(members: list[torch.nn.Module], _: object, users: torch.Tensor) -> torch.Tensor:
+            asked.append(len(members))
+            return torch.full((len(users),), next(judged))
+
+        monkeypatch.setattr("g2rec.training.g2rec._fusion_ndcg", judge)
     place = np.arange(NUM_ITEMS) % 10 * (2 * np.pi / 10)
     ring = np.eye(4)[np.arange(NUM_ITEMS) // 10]
     content = np.concatenate([np.cos(place)[:, None], np.sin(place)[:, None], 3 * ring], axis=1)
@@ -297,6 +301,9 @@ def test_the_fusion_learns_which_evidence_to_trust(networks: bool, monkeypatch: 
     assert model.fusion is not None
     last = [member.get_parameter("gate.2.weight") for member in model.fusion.members]
     assert torch.equal(last[0], last[1]) != networks
+    first = [member.get_parameter("gate.0.weight") for member in model.fusion.members]
+    assert not torch.equal(first[0], first[1])  # hidden layers stay apart, should networks be learned later
+    assert asked == [1, 4] * (2 if networks else 0)  # networks are judged as they rank: all members' mean
     assert all(parameter.grad is None for parameter in model.fusion.parameters())
     if not networks:  # networks go on from hidden layers that have learned
         assert fit_fusion_weights(copy.deepcopy(model), data, seed=0) == pytest.approx(weights, abs=1e-5)
