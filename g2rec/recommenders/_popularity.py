@@ -51,7 +51,24 @@ class Popularity(Recommender):
         return cls(torch.zeros(int(folder.meta["num_items"])))
 
 
-class RecentPopularity(Recommender):
+class _OverTime(Recommender):
+    """A recommender that knows nothing but the timeline."""
+
+    def __init__(self, timeline: ItemTimeline) -> None:
+        super().__init__()
+        self.num_items, self.timeline = len(timeline.counts), timeline
+
+    def meta(self) -> Mapping[str, Any]:
+        """Spans of the timeline."""
+        return {"spans": len(self.timeline.ends)}
+
+    @classmethod
+    def from_folder(cls, folder: Folder) -> Self:
+        """An instance of the saved size."""
+        return cls(ItemTimeline(int(folder.meta["num_items"]), int(folder.meta["spans"])))
+
+
+class RecentPopularity(_OverTime):
     """Score an item by its training events in the eighth of the log before the user asks.
 
     score_i = log(1 + n_i(t)),  t the time of the user's latest event
@@ -63,10 +80,6 @@ class RecentPopularity(Recommender):
     """
 
     name = "recent_popularity"
-
-    def __init__(self, timeline: ItemTimeline) -> None:
-        super().__init__()
-        self.num_items, self.timeline = len(timeline.counts), timeline
 
     @classmethod
     def fit(cls, interactions: Interactions) -> Self:
@@ -82,17 +95,8 @@ class RecentPopularity(Recommender):
         """The logarithms of the counts."""
         return self.timeline.lately(batch.time, len(batch.lengths), _LATELY)
 
-    def meta(self) -> Mapping[str, Any]:
-        """Spans of the timeline."""
-        return {"spans": len(self.timeline.ends)}
 
-    @classmethod
-    def from_folder(cls, folder: Folder) -> Self:
-        """An instance of the saved size."""
-        return cls(ItemTimeline(int(folder.meta["num_items"]), int(folder.meta["spans"])))
-
-
-class Newness(Recommender):
+class Newness(_OverTime):
     """Score an item by how lately it was first engaged with: the newest first.
 
     score_i = -age_i(t),  t the time of the user's latest event
@@ -108,10 +112,6 @@ class Newness(Recommender):
 
     name = "newness"
 
-    def __init__(self, timeline: ItemTimeline) -> None:
-        super().__init__()
-        self.num_items, self.timeline = len(timeline.counts), timeline
-
     @classmethod
     def fit(cls, interactions: Interactions) -> Self:
         """Note when each item came."""
@@ -122,12 +122,3 @@ class Newness(Recommender):
         """The negative ages."""
         age = self.timeline.age(batch.time, len(batch.lengths))
         return -self.timeline.average_unknown(batch.time, age)[0]
-
-    def meta(self) -> Mapping[str, Any]:
-        """Spans of the timeline."""
-        return {"spans": len(self.timeline.ends)}
-
-    @classmethod
-    def from_folder(cls, folder: Folder) -> Self:
-        """An instance of the saved size."""
-        return cls(ItemTimeline(int(folder.meta["num_items"]), int(folder.meta["spans"])))

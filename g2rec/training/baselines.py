@@ -127,12 +127,8 @@ def baseline_parts(name: "BaselineName", with_content: bool) -> tuple["BaselineN
 
 def fusion_parts(with_content: bool) -> tuple["BaselineName", ...]:
     """The baselines that the fusion weighs, the one that weighs 1 first; content only where there is some."""
-    if not with_content:
-        return ("sasrec_graph", "ease", "item_transitions", "recent_popularity", "newness")
-    return (
-        "sasrec_graph", "text_neighbors", "word_neighbors", "ease", "item_transitions", "recent_popularity",
-        "newness",
-    )  # fmt: skip
+    texts: tuple[BaselineName, ...] = ("text_neighbors", "word_neighbors") if with_content else ()
+    return ("sasrec_graph", *texts, "ease", "item_transitions", "recent_popularity", "newness")
 
 
 def sasrec_config(name: "BaselineName", config: SASRecConfig, *, with_content: bool) -> SASRecConfig:

@@ -129,17 +129,16 @@ def fit_fusion_weights(model: G2Rec, interactions: Interactions, seed: int) -> d
     if len(order) >= _NETWORK_USERS:
         trials: dict[str, list[Tensor]] = {"weights": [], "networks": []}
         for fitted, judged in (halves, halves[::-1]):
-            members = _members(fusion, _solved(fusion, data, fitted))
+            members = copy.deepcopy(fusion.learners())
+            _start_from(_solved(fusion, data, fitted), members)
             trials["weights"].append(_fusion_ndcg(members[:1], data, judged))
             _learn_all_networks(members, data, fitted, seed)
             trials["networks"].append(_fusion_ndcg(members, data, judged))
         held_out = {form: float(torch.cat(judged).mean()) for form, judged in trials.items()}
     form = max(held_out, key=lambda name: held_out[name], default="weights")
-    members = _members(fusion, _solved(fusion, data, order))
+    _start_from(_solved(fusion, data, order), fusion.learners())
     if form == "networks":  # weights alone are the same for every member
-        _learn_all_networks(members, data, order, seed)
-    for member, made in zip(fusion.learners(), members, strict=True):
-        member.load_state_dict(made.state_dict())
+        _learn_all_networks(fusion.learners(), data, order, seed)
     fusion.to(model.codes.device)
     weights = dict(zip(model.kinds, fusion.weights.tolist(), strict=True))
     told = ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items())
@@ -206,13 +205,11 @@ def _solved(fusion: EvidenceFusion, data: _FusionData, users: Int[Tensor, " n"])
     return member.float()
 
 
-def _members(fusion: EvidenceFusion, solved: FusionMember) -> list[FusionMember]:
-    """Copies of the members with the solved weights, each with the hidden layers that it starts from."""
-    members = [copy.deepcopy(member) for member in fusion.learners()]
+def _start_from(solved: FusionMember, members: Sequence[FusionMember]) -> None:
+    """Give members the solved weights; their networks stay as they are."""
     for member in members:
         member.weights.data.copy_(solved.weights.data)
         member.repeat.data.copy_(solved.repeat.data)
-    return members
 
 
 def _learn_all_networks(
