@@ -1,6 +1,5 @@
 """The fitted rooms as one thing that recommends."""
 
-import copy
 import dataclasses
 import os
 import shutil
@@ -590,10 +589,7 @@ class Bundle:
         ranking: Any = mode  # the HTTP and command-line doors do not check types
         if ranking not in known:
             raise ConfigError(f"expected mode to be {', '.join(known)}, got {mode!r}; take one of them")
-        view = copy.copy(self.recommender)
-        view.config = replace(view.config, ranking=ranking)
-        view.config.check()
-        return view
+        return self.recommender.ranking_by(ranking)
 
     def _tables(self, answers: Sequence[Ranked]) -> list[pa.Table]:
         """A table for each answer; slices of one, which cost nothing."""

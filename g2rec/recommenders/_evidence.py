@@ -109,18 +109,33 @@ def gather_evidence(
     return found
 
 
-def text_evidence(
-    batch: HistoryBatch, content: Float[Tensor, "I F"] | None, words: NearItems | None
-) -> Float[Tensor, "B I"] | float:
-    """.4 content_i + .3 words_i, standardised: about what the hybrid ranking learns they weigh, in nats."""
-    last, weight = recency(batch, *_SHORT, None)
-    total: Tensor | float = 0.0
+def add_text_evidence(
+    logits: Float[Tensor, "B I"],
+    batch: HistoryBatch,
+    content: Float[Tensor, "I F"] | None,
+    words: NearItems | None,
+    weight: float = 1.0,
+) -> Float[Tensor, "B I"]:
+    """logits_i + weight (.4 content_i + .3 words_i): about what the hybrid ranking learns that texts weigh.
+
+    content and words of the last five items are measured in deviations over the catalogue, at most 15 of
+    them. Their means are left in, which makes no difference under a softmax and saves half of the passes over
+    all items.
+    """
+    last, recent = recency(batch, *_SHORT, None)
     if content is not None:
-        told = standardize(_mean_of(content, last, weight) @ content.T, None).scores
-        total = total + 0.4 * told.clamp(_LEAST, _MOST)
+        logits = _add_told(logits, _mean_of(content, last, recent) @ content.T, 0.4 * weight)
     if words is not None:
-        total = total + 0.3 * standardize(words.votes(last, weight), None).scores.clamp(_LEAST, _MOST)
-    return total
+        logits = _add_told(logits, words.votes(last, recent), 0.3 * weight)
+    return logits
+
+
+def _add_told(
+    logits: Float[Tensor, "B I"], scores: Float[Tensor, "B I"], weight: float
+) -> Float[Tensor, "B I"]:
+    spread, mean = torch.std_mean(scores, dim=1, keepdim=True, correction=0)
+    share = torch.where(spread > 1e-8, weight / spread.clamp(min=1e-8), 0.0)
+    return torch.addcmul(logits, torch.minimum(scores, mean + _MOST * spread), share)
 
 
 def _mean_of(

@@ -1,7 +1,8 @@
 """G2Rec: interest prototypes as a prefix to a causal transformer over semantic IDs, with two heads."""
 
+import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
@@ -20,9 +21,9 @@ from g2rec.recommenders._evidence import (
     EvidenceFusion,
     EvidenceName,
     Standardized,
+    add_text_evidence,
     gather_evidence,
     standardize,
-    text_evidence,
     user_context,
 )
 from g2rec.recommenders._history import HistoryBatch
@@ -48,7 +49,8 @@ class G2RecConfig:
     feed: Literal["prefix", "interleaved", "none"] = "prefix"
     """How interests enter: as prefix tokens, as the running profile at each position, or not at all."""
     ranking: Literal["generative", "dense", "hybrid"] = "hybrid"
-    """Rank by the token head's beam, by the dense head, or by both over the candidates of both."""
+    """Rank by the token head's beam, by the dense head, or by both over the candidates of both. Any fit that
+    has both heads can rank in any of these ways."""
     num_prefix: int = 5
     """Prototypes in the prefix."""
     interest_decay: float = 0.9
@@ -81,6 +83,12 @@ class G2RecConfig:
     """Of the dense head."""
     beam_width: int = 50
     """Beams kept by the search; a longer list widens it."""
+
+    def as_trained(self) -> "G2RecConfig":
+        """The same for any ``ranking``, which is chosen after the fit: hybrid where there are both heads."""
+        heads = (bool(self.token_weight), bool(self.dense_weight))
+        rankings = {(True, True): "hybrid", (False, True): "dense"}
+        return replace(self, ranking=rankings.get(heads, "generative"))  # type: ignore[arg-type]
 
     def check(self) -> None:
         """Raise `ConfigError` if values are out of range or do not fit together."""
@@ -213,8 +221,9 @@ class G2Rec(Recommender):
     dense_i = cos(h_t, f_i) / temperature + b [i in history]
 
     In training the token head learns from the next item and, as far as ``distillation`` says, from a teacher
-    (Hinton et al., arXiv 1503.02531): softmax_i(dense_i + teacher_evidence * text_i), the latter
-    `text_evidence`: it has read texts alone, so it knows nothing of the target; counts of engagements would.
+    (Hinton et al., arXiv 1503.02531): softmax_i(dense_i + teacher_evidence * text_i), the latter of
+    `add_text_evidence`: it has read texts alone, so it knows nothing of the target; counts of engagements
+    would.
 
     The hybrid ranking weighs both heads and raw evidence that they lose, such as the content's similarity to
     the recent items (`gather_evidence`), by weights learned on the validation targets (`EvidenceFusion`).
@@ -296,6 +305,17 @@ class G2Rec(Recommender):
                 self.fusion = EvidenceFusion(len(self.kinds))
         if config.profile_weight and self.interests is not None:
             self.predict_profile = nn.Linear(dim, self.interests.vectors.shape[1])
+
+    def ranking_by(self, ranking: Literal["generative", "dense", "hybrid"]) -> Self:
+        """A view that ranks in another way and shares all weights.
+
+        Raises:
+            ConfigError: If a head that it needs was left out.
+        """
+        view = copy.copy(self)
+        view.config = replace(self.config, ranking=ranking)
+        view.config.check()
+        return view
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -504,13 +524,14 @@ class G2Rec(Recommender):
     ) -> Float[Tensor, "P I"]:
         """The teacher's probabilities at P positions, from the dense head's logits of the known items."""
         if self.known_items is not None:
-            logits = logits.new_full((len(logits), self.num_items), _UNKNOWN).index_copy(
-                1, self.known_items, logits
-            )
+            known = logits
+            logits = known.new_full((len(known), self.num_items), _UNKNOWN)
+            logits.index_copy_(1, self.known_items, known)
         if self.config.teacher_evidence:
             content = self.content if "content" in self.config.evidence else None
             history = HistoryBatch(row, inputs[row], position + 1)
-            logits = logits + self.config.teacher_evidence * text_evidence(history, content, self.words)
+            weight = self.config.teacher_evidence
+            logits = add_text_evidence(logits, history, content, self.words, weight)
         return logits.softmax(1)
 
     def score(self, batch: HistoryBatch) -> Float[Tensor, "B I"]:
@@ -621,7 +642,7 @@ class G2Rec(Recommender):
         first: Bool[Tensor, "P T"],
     ) -> Float[Tensor, "P I"]:
         logits = F.normalize(hidden, dim=-1) / self.config.temperature @ F.normalize(catalogue, dim=-1).T
-        out: Tensor = logits.scatter_add(1, seen, (self.seen_bias * first).to(logits.dtype))
+        out: Tensor = logits.scatter_add_(1, seen, (self.seen_bias * first).to(logits.dtype))
         return out
 
     def meta(self) -> Mapping[str, Any]:

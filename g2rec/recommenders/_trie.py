@@ -117,8 +117,10 @@ class PrefixTrie(nn.Module):
 
     def accumulate(self, probability: Float[Tensor, "B I"]) -> Float[Tensor, "B J"]:
         """Running sums over the items in ID order, from 0: J = I + 1; in float64, for differences of them."""
-        running = probability[:, self.item_order].double().cumsum(1)
-        return torch.cat([running.new_zeros(len(running), 1), running], dim=1)
+        rows, items = probability.shape
+        running = probability.new_zeros(rows, items + 1, dtype=torch.float64)
+        torch.cumsum(probability[:, self.item_order], 1, dtype=torch.float64, out=running[:, 1:])
+        return running
 
     def mass(
         self, nodes: Int[Tensor, "B W M"], level: int, running: Float[Tensor, "B J"]

@@ -20,7 +20,14 @@ from g2rec.recommenders import EvidenceFusion, FusionMember, G2Rec, G2RecConfig,
 from g2rec.shapes import Bool, Float, Int, Tensor
 from g2rec.tokenizers import SemanticIds
 from g2rec.training.fitting import FitConfig, FitReport
-from g2rec.training.sequence import fit_recommender, training_windows, validation_loader, window_loader
+from g2rec.training.sequence import (
+    RecommenderModule,
+    ValidationBatch,
+    fit_recommender,
+    training_windows,
+    validation_loader,
+    window_loader,
+)
 
 logger = logging.getLogger(__name__)
 _FUSION_STEPS, _FUSION_BATCH = 300, 256
@@ -46,8 +53,8 @@ def fit_g2rec(
 ) -> tuple[G2Rec, FitReport]:
     """Train G2Rec, then learn the weights of the hybrid ranking on the validation targets.
 
-    Each epoch is validated with the history masked out: by the dense head where there is one, else by the
-    full beam.
+    Each epoch is validated with the history masked out, by the mean of its heads' N@10. How the model is to
+    rank makes no difference, so that one fit serves all rankings.
 
     Args:
         interactions: The prepared log; its content is used if it has any.
@@ -83,18 +90,30 @@ def fit_g2rec(
     model.train_on(torch.from_numpy(counts > 0))
     windows = training_windows(interactions, config.transformer.max_len)
     train = window_loader(windows, fit_config.batch_size, seed)
-    if config.ranking == "hybrid":  # the heads are trained alike; the dense one is judged without a search
-        model.config = dataclasses.replace(config, ranking="dense")
-    report = fit_recommender(
-        model, train, interactions, fit_config=fit_config, folder=folder, seed=seed, masked=True
-    )
-    model.config = config
+    module = _HeadsModule(model, fit_config, masked=True)
+    report = fit_recommender(module, train, interactions, fit_config=fit_config, folder=folder, seed=seed)
     if model.fusion is not None:
         home = model.device
         model.eval().to("cuda" if fit_config.accelerator != "cpu" and torch.cuda.is_available() else "cpu")
         fit_fusion_weights(model, interactions, seed)
         model.to(home)
     return model, report
+
+
+class _HeadsModule(RecommenderModule):
+    """Judges an epoch by both heads, each ranking alone."""
+
+    def judge(self, batch: ValidationBatch) -> Float[Tensor, " B"]:
+        asked = self.model.config
+        judged = []
+        for ranking, weight in (("dense", asked.dense_weight), ("generative", asked.token_weight)):
+            if weight:
+                self.model.config = dataclasses.replace(asked, ranking=ranking)
+                values = super().judge(batch)
+                self.log(f"val_{ranking}_ndcg@10", values.mean().float(), batch_size=len(values))
+                judged.append(values.float())
+        self.model.config = asked
+        return torch.stack(judged).mean(0)
 
 
 def fit_fusion_weights(model: G2Rec, interactions: Interactions, seed: int) -> dict[str, float]:

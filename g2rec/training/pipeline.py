@@ -57,7 +57,7 @@ from g2rec.training.stages import run_stage
 from g2rec.training.tokenizer import fit_tokenizer
 
 T = TypeVar("T")
-ROOM_VERSION = 6
+ROOM_VERSION = 7
 """Part of every stage's key; raised when a stage's result changes for the same settings."""
 
 
@@ -137,8 +137,10 @@ class Run:
                 config.tokenizer, config.tokenizer_fit, [config.joint, config.tokenizer_inputs], config.seed
             ],
             "content_tokenizer": [content_tokenizer, config.tokenizer_fit, None, config.seed],
-            "recommender": [config.recommender, config.recommender_fit, config.seed],
-            "evaluation": [config.evaluation.cutoffs],
+            "recommender": [config.recommender.as_trained(), config.recommender_fit, config.seed],
+            "evaluation": [
+                config.evaluation.cutoffs, config.recommender.ranking if name == "g2rec" else None
+            ],
         }  # fmt: skip
         if kind == "tokenizer" and config.tokenizer.start is not None:
             # Not only where it is but what it holds: a refit of it refits what began from it.
@@ -288,25 +290,25 @@ class Run:
         """The generative recommender over semantic IDs, fed with interest prototypes."""
         path = self.home("recommender")
         config = self.config
+        config.recommender.check()  # before anything is trained
 
         def make() -> G2Rec:
             tokens = self.tokenizer
             model, _ = fit_g2rec(
                 self.interactions, tokens.semantic_ids, tokens.prototypes, tokens.embeddings,
-                config.recommender, config.recommender_fit, path, config.seed, self.graphs[1],
+                config.recommender.as_trained(), config.recommender_fit, path, config.seed, self.graphs[1],
             )  # fmt: skip
             model.cpu().save(path / "model", made_from=self._hashes(*_TOKEN_PARTS, "graph/coengagement"))
             return G2Rec.load(path / "model")
 
-        return self._stage(
+        model = self._stage(
             "recommender",
             [*self.settings_of("recommender"), self._hashes(*_TOKEN_PARTS, "graph/coengagement")],
             make=make,
             load=lambda: G2Rec.load(path / "model"),
-            line=lambda model: (
-                f"{_parameters(model):,} parameters, feed {model.config.feed}, ranking {model.config.ranking}"
-            ),
+            line=lambda model: f"{_parameters(model):,} parameters, feed {model.config.feed}",
         )
+        return model.ranking_by(config.recommender.ranking)
 
     def baseline(self, name: BaselineName) -> Recommender:
         """One baseline, fitted on the same training events."""
@@ -366,7 +368,7 @@ class Run:
             "split": log.split,
             "ties": self.config.interactions.ties or self.recipe.ties,
             "seed": self.config.seed,
-            "recommender": self._hashes("recommender/model")["recommender/model"],
+            "recommender": self._ranker(),
             "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
             "hardware": hardware(),
             "num_users": first["num_users"],
@@ -382,6 +384,7 @@ class Run:
         """Everything that recommending needs, in one folder; its card has the figures, if there are any."""
         bundle = dataclasses.replace(self._bundle, card=self._card())
         hashes = self._hashes("recommender/model", "tokenizer/tokenizer", *_TOKEN_PARTS)
+        hashes["recommender/model"] = self._ranker()
         path = self.folder / "bundle"
         if not self._bundle_is_current(path, hashes, bundle.card):
             bundle.save(path, config=self.config, made_from=hashes)
@@ -416,7 +419,7 @@ class Run:
         file, metrics = self.folder / "metrics.json", None
         if file.is_file():
             known = read_json(file)
-            if known.get("recommender") == self._hashes("recommender/model")["recommender/model"]:
+            if known.get("recommender") == self._ranker():
                 metrics = known
         return CardFacts(
             name=self.recipe.name,
@@ -427,6 +430,10 @@ class Run:
             hardware=hardware(),
             metrics=metrics,
         )
+
+    def _ranker(self) -> str:
+        """What answers: the hash of the fitted recommender, and how it ranks."""
+        return f"{self._hashes('recommender/model')['recommender/model']} {self.config.recommender.ranking}"
 
     def _tokenize(self, name: str, inputs: list[str]) -> Tokenized:
         path = self.home(name)
@@ -486,7 +493,7 @@ class Run:
 
         return self._stage(
             f"evaluation/{name}",
-            [*self.settings_of("evaluation"), self._hashes(source)],
+            [*self.settings_of(f"evaluation/{name}"), self._hashes(source)],
             make=make,
             load=lambda: load_ranks(path / "ranks")[0],
             line=lambda ranks: (

@@ -13,7 +13,7 @@ from g2rec.errors import DataError
 from g2rec.graph import CoEngagementConfig, build_coengagement
 from g2rec.interactions import Interactions
 from g2rec.recommenders import HistoryBatch, Recommender, SASRec, SASRecConfig, history_batch, pad_windows
-from g2rec.shapes import Int, Tensor
+from g2rec.shapes import Float, Int, Tensor
 from g2rec.training.batches import BatchKey, batches
 from g2rec.training.fitting import FitConfig, FitReport, fit, matmul_precision, optimizer
 from g2rec.training.ranking import batch_ndcg
@@ -172,8 +172,12 @@ class RecommenderModule(L.LightningModule):
     def validation_step(self, batch: ValidationBatch, batch_index: int) -> None:
         """Add up N@10; ranking is in float32 whatever the training precision."""
         with torch.autocast(self.device.type, enabled=False), matmul_precision("highest"):
-            values = batch_ndcg(self.model, batch.batch, batch.target, masked=self.masked)
+            values = self.judge(batch)
         self.log(MONITOR, values.mean().float(), batch_size=len(values))
+
+    def judge(self, batch: ValidationBatch) -> Float[Tensor, " B"]:
+        """What selects the epoch, for each user of a batch."""
+        return batch_ndcg(self.model, batch.batch, batch.target, masked=self.masked)
 
     def configure_optimizers(self) -> Any:
         """AdamW."""
@@ -181,7 +185,7 @@ class RecommenderModule(L.LightningModule):
 
 
 def fit_recommender(
-    model: Recommender,
+    model: Recommender | RecommenderModule,
     train: DataLoader[Any],
     interactions: Interactions,
     *,
@@ -193,7 +197,7 @@ def fit_recommender(
     """Train any recommender with a ``loss``, keeping the epoch with the best N@10 on validation.
 
     Args:
-        model: What to train.
+        model: What to train, or a module that judges it in its own way.
         train: Batches that its ``loss`` takes.
         interactions: Gives the validation set.
         fit_config: Length and rates.
@@ -202,14 +206,16 @@ def fit_recommender(
         masked: Validate with the history masked out. Models of co-occurrence, and those with cosine logits,
             rank what a user already has first, so that their figure without a mask says little.
     """
-    module = RecommenderModule(model, fit_config, masked=masked)
+    module = (
+        model if isinstance(model, RecommenderModule) else RecommenderModule(model, fit_config, masked=masked)
+    )
     validation = validation_loader(interactions, _VALIDATION_USERS)
     return fit(
         module,
         train,
         config=fit_config,
         folder=folder,
-        name=model.name,
+        name=module.model.name,
         seed=seed,
         validation=validation,
         monitor=MONITOR,

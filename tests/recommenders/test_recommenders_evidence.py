@@ -11,7 +11,7 @@ from scipy.sparse import csr_matrix
 from g2rec.graph import CoEngagementGraph
 from g2rec.interactions import TEST, TRAIN, VALIDATION, Interactions
 from g2rec.recommenders import EvidenceFusion, G2RecConfig, HistoryBatch, NearItems, TransformerConfig
-from g2rec.recommenders._evidence import gather_evidence, standardize, text_evidence
+from g2rec.recommenders._evidence import add_text_evidence, gather_evidence, standardize
 from g2rec.recommenders._sparse import SparseItemRows, normalized_coengagement
 
 ITEMS = 40
@@ -86,13 +86,16 @@ def test_items_vote_for_those_engaged_with_together() -> None:
 def test_the_teacher_reads_texts_and_standardises_them() -> None:
     content = torch.nn.functional.normalize(torch.randn(ITEMS, 6), dim=1)
     asked = batch([1, 2, 3], [7])
-    told = text_evidence(asked, content, None)
+    logits = torch.randn(2, ITEMS)
+    told = add_text_evidence(logits, asked, content, None, 2.0)
     mean = (content[3] + 0.6 * content[2] + 0.36 * content[1]) / 1.96 @ content.T
-    torch.testing.assert_close(told[0], 0.4 * (mean - mean.mean()) / mean.std(correction=0))
-    both = text_evidence(asked, content, words())
+    expected = (logits[0] + 0.8 * (mean - mean.mean()) / mean.std(correction=0)).softmax(0)
+    torch.testing.assert_close(told[0].softmax(0), expected)
+    both = add_text_evidence(logits, asked, content, words(), 2.0)
     votes = words().votes(asked.recent(5), torch.tensor([[1.0, 0.6, 0.36, 0, 0], [1, 0, 0, 0, 0]]))
-    torch.testing.assert_close(both, told + 0.3 * standardize(votes, None).scores.clamp(max=15))
-    assert text_evidence(asked, None, None) == 0
+    expected = (told + 0.6 * standardize(votes, None).scores.clamp(max=15)).softmax(1)
+    torch.testing.assert_close(both.softmax(1), expected)
+    assert add_text_evidence(logits, asked, None, None) is logits
 
 
 def test_evidence_of_the_last_items_and_of_the_last_fifty() -> None:
