@@ -77,6 +77,21 @@ def test_a_changed_setting_redoes_its_stage_and_the_later_ones_only(
     assert "recommender" not in reused and "evaluation/g2rec" not in reused
 
 
+def test_another_ranking_trains_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["run", "toy.yaml", "--config", "tiny.yaml", "--out", "ranked"]
+    assert main(command) == 0
+    hybrid = json.loads((here / "ranked" / "metrics.json").read_text())["models"]["G2Rec"]
+    capsys.readouterr()
+    assert main(["evaluate", "ranked", "--recommender.ranking", "generative"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    done = {line.split()[0] for line in lines if line.endswith("]") and not line.endswith("[reused]")}
+    assert done == {"evaluation/g2rec"}
+    beam = json.loads((here / "ranked" / "metrics.json").read_text())["models"]["G2Rec"]
+    assert beam["masked"] != hybrid["masked"]
+    card = (here / "ranked" / "bundle" / "README.md").read_text()
+    assert "ranking: generative" in card and f"{beam['masked']['ndcg@10']['mean']:.4f}" in card
+
+
 def test_recommend_for_a_user_and_a_history(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recommend", "run", "--user", "3", "--k", "5", "--explain", "true"]) == 0
     shown = capsys.readouterr().out

@@ -69,12 +69,12 @@ COMMANDS: dict[tuple[str, ...], Command] = {
     ("recommender", "fit"): Command(
         "pipeline:recommender_fit",
         "train the generative recommender",
-        "recommender fit runs/mine --recommender.ranking dense",
+        "recommender fit runs/mine --recommender.feed interleaved",
     ),
     ("evaluate",): Command(
         "pipeline:evaluate",
         "train the baselines, rank all items for all users, write metrics",
-        "evaluate runs/mine --baselines [popularity,sasrec]",
+        "evaluate runs/mine --baselines [popularity,sasrec] --recommender.ranking generative",
     ),
     ("leaderboard",): Command(
         "leaderboard:leaderboard",

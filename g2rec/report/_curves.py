@@ -44,7 +44,7 @@ def _figure(name: str, kind: str, curves: Mapping[str, tuple[NDArray[Any], NDArr
 
 def _plain(column: str) -> str:
     name = column.removeprefix("train_").removeprefix("val_")
-    return name.replace("ndcg", "NDCG").replace("recall", "Recall")
+    return name.replace("ndcg", "NDCG").replace("recall", "Recall").replace("_", " ")
 
 
 def _logs(run: Path) -> dict[str, list[Path]]:

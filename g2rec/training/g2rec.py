@@ -38,6 +38,7 @@ _CANDIDATE_USERS, _FUSION_USERS = 512, 51_200
 _SOLVED_USERS, _SOLVER_STEPS, _WEIGHT_PENALTY = 20_000, 200, 1e-3
 """Users whose targets the weights are solved for, steps at most, and the penalty of the weights' squares."""
 _NETWORK_RATE, _NETWORK_DECAY = 5e-3, 3.0
+_JUDGED_BEAM = 10
 
 
 def fit_g2rec(
@@ -53,8 +54,8 @@ def fit_g2rec(
 ) -> tuple[G2Rec, FitReport]:
     """Train G2Rec, then learn the weights of the hybrid ranking on the validation targets.
 
-    Each epoch is validated with the history masked out, by the mean of its heads' N@10. How the model is to
-    rank makes no difference, so that one fit serves all rankings.
+    Each epoch is validated with the history masked out, by the mean of its heads' N@10, the token head's with
+    a narrow beam. How the model is to rank makes no difference, so that one fit serves all rankings.
 
     Args:
         interactions: The prepared log; its content is used if it has any.
@@ -101,14 +102,17 @@ def fit_g2rec(
 
 
 class _HeadsModule(RecommenderModule):
-    """Judges an epoch by both heads, each ranking alone."""
+    """Judges an epoch by both heads, each ranking alone; the token head by a narrow beam.
+
+    Ten beams find nine tenths of the ten best items and take a fifth of the time of fifty.
+    """
 
     def judge(self, batch: ValidationBatch) -> Float[Tensor, " B"]:
         asked = self.model.config
         judged = []
         for ranking, weight in (("dense", asked.dense_weight), ("generative", asked.token_weight)):
             if weight:
-                self.model.config = dataclasses.replace(asked, ranking=ranking)
+                self.model.config = dataclasses.replace(asked, ranking=ranking, beam_width=_JUDGED_BEAM)
                 values = super().judge(batch)
                 self.log(f"val_{ranking}_ndcg@10", values.mean().float(), batch_size=len(values))
                 judged.append(values.float())

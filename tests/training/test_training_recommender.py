@@ -32,6 +32,7 @@ from g2rec.recommenders import (
     TransformerConfig,
     tiger_decoder_config,
 )
+from g2rec.report._curves import read_series
 from g2rec.tokenizers import OPQConfig, SemanticIds
 from g2rec.training import FitConfig
 from g2rec.training.batches import BatchKey
@@ -228,6 +229,25 @@ def test_the_same_seed_gives_the_same_model(tmp_path: Path) -> None:
     ]
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
     assert not all(torch.equal(states[0][key], states[2][key]) for key in states[0])
+
+
+def test_one_fit_serves_all_rankings_and_is_judged_by_both_heads(tmp_path: Path) -> None:
+    short = FitConfig(epochs=2, batch_size=32, accelerator="cpu")
+    fits = {}
+    for ranking in ("hybrid", "generative", "dense"):
+        config = G2RecConfig(transformer=SMALL, num_prefix=2, beam_width=10, ranking=ranking)  # type: ignore[arg-type]
+        folder = tmp_path / ranking
+        fits[ranking] = fit_g2rec(log(), semantic_ids(), prototypes(), None, config, short, folder, 3)[0]
+        assert fits[ranking].config == config
+    kept = fits["hybrid"].state_dict()
+    for model in fits.values():
+        assert all(torch.equal(kept[key], held) for key, held in model.state_dict().items())
+    series = read_series(sorted((tmp_path / "hybrid" / "logs").rglob("metrics.csv")))
+    heads = [series[f"val_{ranking}_ndcg@10"][1] for ranking in ("dense", "generative")]
+    np.testing.assert_allclose(series["val_ndcg@10"][1], np.mean(heads, axis=0), rtol=1e-5)
+    targets = log().targets("test")
+    ranked = rank_all(fits["hybrid"].ranking_by("dense"), targets, top_k=10)
+    assert torch.equal(ranked.masked_above, rank_all(fits["dense"], targets, top_k=10).masked_above)
 
 
 def test_every_event_but_the_first_is_a_target_once() -> None:
