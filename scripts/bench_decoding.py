@@ -383,8 +383,8 @@ def measure_fitted(
 ) -> list[dict[str, Any]]:
     """Recall at 10 on test users, not masked."""
     model, log = load_recommender(folder).to(device), Interactions.load(interactions)
-    if getattr(model.config, "ranking", "generative") != "generative":
-        model.config = dataclasses.replace(model.config, ranking="generative")
+    if isinstance(model, G2Rec):
+        model = model.ranking_by("generative")
     targets = log.targets("test")
     rows = np.random.default_rng(0).permutation(len(targets.target))[:num_users]
     parts = np.array_split(rows, -(-len(rows) // 256))

@@ -79,6 +79,7 @@ def test_a_changed_setting_redoes_its_stage_and_the_later_ones_only(
 
 def test_another_ranking_trains_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["run", "toy.yaml", "--config", "tiny.yaml", "--out", "ranked"]
+    command += ["--baselines", "[tiger_decoder]"]
     assert main(command) == 0
     hybrid = json.loads((here / "ranked" / "metrics.json").read_text())["models"]["G2Rec"]
     capsys.readouterr()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Self, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -43,7 +43,7 @@ from g2rec.encoders import NodeEmbeddings
 from g2rec.errors import ArtifactError, ConfigError, DataError
 from g2rec.interactions import Interactions
 from g2rec.prototypes import InterestPrototypes
-from g2rec.recommenders import G2Rec
+from g2rec.recommenders import G2Rec, RankingMode
 from g2rec.tokenizers import ItemTokenizer, SemanticIds, load_tokenizer
 
 _PARTS: dict[str, Callable[[Path], Any]] = {
@@ -58,8 +58,6 @@ _PARTS: dict[str, Callable[[Path], Any]] = {
 CARD = "README.md"
 _OPTIONAL = ("tokenizer", "content_embedding")
 """What new items need, and older bundles lack."""
-
-RankingMode = Literal["generative", "dense", "hybrid"]
 
 
 @dataclass(frozen=True, repr=False)

@@ -74,7 +74,7 @@ COMMANDS: dict[tuple[str, ...], Command] = {
     ("evaluate",): Command(
         "pipeline:evaluate",
         "train the baselines, rank all items for all users, write metrics",
-        "evaluate runs/mine --baselines [popularity,sasrec] --recommender.ranking generative",
+        "evaluate runs/mine --baselines [popularity,sasrec]",
     ),
     ("leaderboard",): Command(
         "leaderboard:leaderboard",

@@ -98,6 +98,8 @@ def recommender_fit(run: Path, settings: RunConfig) -> None:
 def evaluate(run: Path, settings: RunConfig) -> None:
     """Train the baselines of a run, rank all items for all test users, and write metrics.json.
 
+    Another ``recommender.ranking`` trains nothing; the run's bundle ranks that way from then on.
+
     Args:
         run: A run's folder, with its recommender fitted.
         settings: The run's own; flags change them.

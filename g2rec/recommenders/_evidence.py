@@ -114,7 +114,7 @@ def add_text_evidence(
     batch: HistoryBatch,
     content: Float[Tensor, "I F"] | None,
     words: NearItems | None,
-    weight: float = 1.0,
+    weight: float,
 ) -> Float[Tensor, "B I"]:
     """logits_i + weight (.4 content_i + .3 words_i): about what the hybrid ranking learns that texts weigh.
 

@@ -40,6 +40,10 @@ _UNKNOWN = -100.0
 """The teacher's logit of an item that no training event knows."""
 
 
+RankingMode = Literal["generative", "dense", "hybrid"]
+"""Which head ranks, or both."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class G2RecConfig:
     """The generative recommender."""
@@ -48,7 +52,7 @@ class G2RecConfig:
     """The backbone."""
     feed: Literal["prefix", "interleaved", "none"] = "prefix"
     """How interests enter: as prefix tokens, as the running profile at each position, or not at all."""
-    ranking: Literal["generative", "dense", "hybrid"] = "hybrid"
+    ranking: RankingMode = "hybrid"
     """Rank by the token head's beam, by the dense head, or by both over the candidates of both. Any fit that
     has both heads can rank in any of these ways."""
     num_prefix: int = 5
@@ -86,9 +90,10 @@ class G2RecConfig:
 
     def as_trained(self) -> "G2RecConfig":
         """The same for any ``ranking``, which is chosen after the fit: hybrid where there are both heads."""
-        heads = (bool(self.token_weight), bool(self.dense_weight))
-        rankings = {(True, True): "hybrid", (False, True): "dense"}
-        return replace(self, ranking=rankings.get(heads, "generative"))  # type: ignore[arg-type]
+        ranking: RankingMode = "generative"
+        if self.dense_weight:
+            ranking = "hybrid" if self.token_weight else "dense"
+        return replace(self, ranking=ranking)
 
     def check(self) -> None:
         """Raise `ConfigError` if values are out of range or do not fit together."""
@@ -260,7 +265,7 @@ class G2Rec(Recommender):
         self.register_buffer("codes", torch.from_numpy(codes.astype(np.int64)))
         self.register_buffer("popularity", torch.zeros(self.num_items))
         self.edges = edges
-        self._kept: Tensor | None = None
+        self._kept: list[Tensor] = []  # at most one; views share it
         self.trie = PrefixTrie(codes)
         self.known_items: Tensor | None
         self.known_column: Tensor
@@ -306,8 +311,8 @@ class G2Rec(Recommender):
         if config.profile_weight and self.interests is not None:
             self.predict_profile = nn.Linear(dim, self.interests.vectors.shape[1])
 
-    def ranking_by(self, ranking: Literal["generative", "dense", "hybrid"]) -> Self:
-        """A view that ranks in another way and shares all weights.
+    def ranking_by(self, ranking: RankingMode) -> Self:
+        """A view of a fitted model that ranks in another way and shares all weights.
 
         Raises:
             ConfigError: If a head that it needs was left out.
@@ -401,10 +406,10 @@ class G2Rec(Recommender):
         """Each item as the sum of what is known of it, smoothed; kept while the model is not trained."""
         if self.training:
             return self._represent_items()
-        if self._kept is None:
+        if not self._kept:
             with torch.inference_mode(False), torch.no_grad():
-                self._kept = self._represent_items()
-        return self._kept
+                self._kept[:] = [self._represent_items()]
+        return self._kept[0]
 
     def _represent_items(self) -> Float[Tensor, "I D"]:
         parts: list[Tensor] = []
@@ -422,11 +427,11 @@ class G2Rec(Recommender):
 
     def train(self, mode: bool = True) -> Self:
         """Switch between training and use; either forgets the kept representations."""
-        self._kept = None
+        self._kept.clear()
         return super().train(mode)
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
-        self._kept = None  # moved to another device
+        self._kept.clear()  # moved to another device
         return super()._apply(fn, recurse)  # type: ignore[no-untyped-call, no-any-return]
 
     def prefix(

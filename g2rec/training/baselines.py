@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from g2rec.errors import ConfigError
 from g2rec.recommenders import (
     EASE,
+    G2RecConfig,
     ItemKNN,
     ItemTransitions,
     Newness,
@@ -113,9 +114,13 @@ def fit_baseline(
         )[0]
     if name in ("tiger", "letter"):
         return fit_tiger(interactions, semantic_ids, config.tiger, config.tiger_fit, folder, seed)[0]
-    model = config.recommender
-    alone = tiger_decoder_config(model.transformer, beam_width=model.beam_width)
+    alone = decoder_alone(config.recommender)
     return fit_g2rec(interactions, semantic_ids, None, None, alone, config.recommender_fit, folder, seed)[0]
+
+
+def decoder_alone(config: G2RecConfig) -> G2RecConfig:
+    """What tiger_decoder takes of the recommender's settings."""
+    return tiger_decoder_config(config.transformer, beam_width=config.beam_width)
 
 
 def baseline_parts(name: "BaselineName", with_content: bool) -> tuple["BaselineName", ...]:

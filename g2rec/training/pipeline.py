@@ -48,7 +48,7 @@ from g2rec.prototypes import (
 from g2rec.recipes import Recipe, fetch, read_dataset
 from g2rec.recommenders import G2Rec, Recommender, load_recommender
 from g2rec.tokenizers import SemanticIds, load_tokenizer
-from g2rec.training.baselines import SASREC, SPELLING, baseline_parts, fit_baseline
+from g2rec.training.baselines import SASREC, SPELLING, baseline_parts, decoder_alone, fit_baseline
 from g2rec.training.encoder import FittedEncoder, fit_encoder
 from g2rec.training.g2rec import fit_g2rec
 from g2rec.training.ranking import load_ranks, rank_all, save_ranks
@@ -368,7 +368,8 @@ class Run:
             "split": log.split,
             "ties": self.config.interactions.ties or self.recipe.ties,
             "seed": self.config.seed,
-            "recommender": self._ranker(),
+            "recommender": self._hashes("recommender/model")["recommender/model"],
+            "ranking": self.config.recommender.ranking,
             "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
             "hardware": hardware(),
             "num_users": first["num_users"],
@@ -384,7 +385,6 @@ class Run:
         """Everything that recommending needs, in one folder; its card has the figures, if there are any."""
         bundle = dataclasses.replace(self._bundle, card=self._card())
         hashes = self._hashes("recommender/model", "tokenizer/tokenizer", *_TOKEN_PARTS)
-        hashes["recommender/model"] = self._ranker()
         path = self.folder / "bundle"
         if not self._bundle_is_current(path, hashes, bundle.card):
             bundle.save(path, config=self.config, made_from=hashes)
@@ -412,14 +412,20 @@ class Run:
             return False
         folder = open_folder(path, "bundle")
         held = folder.meta.get("card", {}).get("metrics")
-        return dict(folder.manifest["made_from"]) == hashes and fingerprint(held) == fingerprint(card.metrics)
+        ranking = ((folder.manifest["config"] or {}).get("recommender") or {}).get("ranking")
+        return (
+            dict(folder.manifest["made_from"]) == hashes
+            and ranking == self.config.recommender.ranking
+            and fingerprint(held) == fingerprint(card.metrics)
+        )
 
     def _card(self) -> CardFacts:
         """What the bundle's card says; figures only if they are of this recommender."""
         file, metrics = self.folder / "metrics.json", None
         if file.is_file():
             known = read_json(file)
-            if known.get("recommender") == self._ranker():
+            made = self._hashes("recommender/model")["recommender/model"], self.config.recommender.ranking
+            if (known.get("recommender"), known.get("ranking")) == made:
                 metrics = known
         return CardFacts(
             name=self.recipe.name,
@@ -430,10 +436,6 @@ class Run:
             hardware=hardware(),
             metrics=metrics,
         )
-
-    def _ranker(self) -> str:
-        """What answers: the hash of the fitted recommender, and how it ranks."""
-        return f"{self._hashes('recommender/model')['recommender/model']} {self.config.recommender.ranking}"
 
     def _tokenize(self, name: str, inputs: list[str]) -> Tokenized:
         path = self.home(name)
@@ -550,7 +552,7 @@ class Run:
             "lightgcn": [config.lightgcn, config.lightgcn_fit],
             **{sasrec: [config.sasrec, config.sasrec_fit] for sasrec in SASREC},
             "tiger": [config.tiger, config.tiger_fit],
-            "tiger_decoder": [config.recommender, config.recommender_fit],
+            "tiger_decoder": [decoder_alone(config.recommender), config.recommender_fit],
             "letter": [config.letter, config.tokenizer, config.tokenizer_fit, config.tiger, config.tiger_fit],
             "rpg": [config.rpg, config.rpg_fit],
             "language": [config.language, config.language_fit],

@@ -185,7 +185,7 @@ class RecommenderModule(L.LightningModule):
 
 
 def fit_recommender(
-    model: Recommender | RecommenderModule,
+    model: Recommender,
     train: DataLoader[Any],
     interactions: Interactions,
     *,
@@ -193,11 +193,12 @@ def fit_recommender(
     folder: Path,
     seed: int,
     masked: bool = False,
+    module_type: type[RecommenderModule] = RecommenderModule,
 ) -> FitReport:
     """Train any recommender with a ``loss``, keeping the epoch with the best N@10 on validation.
 
     Args:
-        model: What to train, or a module that judges it in its own way.
+        model: What to train.
         train: Batches that its ``loss`` takes.
         interactions: Gives the validation set.
         fit_config: Length and rates.
@@ -205,17 +206,16 @@ def fit_recommender(
         seed: Of the dropout and the like.
         masked: Validate with the history masked out. Models of co-occurrence, and those with cosine logits,
             rank what a user already has first, so that their figure without a mask says little.
+        module_type: Another one judges an epoch in its own way.
     """
-    module = (
-        model if isinstance(model, RecommenderModule) else RecommenderModule(model, fit_config, masked=masked)
-    )
+    module = module_type(model, fit_config, masked=masked)
     validation = validation_loader(interactions, _VALIDATION_USERS)
     return fit(
         module,
         train,
         config=fit_config,
         folder=folder,
-        name=module.model.name,
+        name=model.name,
         seed=seed,
         validation=validation,
         monitor=MONITOR,

@@ -95,7 +95,7 @@ def test_the_teacher_reads_texts_and_standardises_them() -> None:
     votes = words().votes(asked.recent(5), torch.tensor([[1.0, 0.6, 0.36, 0, 0], [1, 0, 0, 0, 0]]))
     expected = (told + 0.6 * standardize(votes, None).scores.clamp(max=15)).softmax(1)
     torch.testing.assert_close(both.softmax(1), expected)
-    assert add_text_evidence(logits, asked, None, None) is logits
+    assert add_text_evidence(logits, asked, None, None, 1.0) is logits
 
 
 def test_evidence_of_the_last_items_and_of_the_last_fifty() -> None:
