@@ -1,5 +1,6 @@
 """Training rows of one target each: for models that read the whole history before they predict."""
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,9 @@ class TargetRows(NamedTuple):
     """Where the history of each row begins."""
     target: NDArray[np.int64]
     """Where its target stands; the history ends before it."""
+    moment: NDArray[np.int64] | None
+    """Which events are of one user and time, so that their order is drawn anew in each epoch; None if it is
+    given."""
 
 
 def target_rows(interactions: Interactions, max_len: int) -> TargetRows:
@@ -41,20 +45,31 @@ def target_rows(interactions: Interactions, max_len: int) -> TargetRows:
         raise DataError("expected a user with two training events or more, found none; check the split")
     user = np.repeat(sequences.user_index.astype(np.int64), np.diff(sequences.indptr))
     start = np.maximum(first[target], target - max_len)
-    return TargetRows(np.asarray(sequences.item_index), user[target], start, target)
+    moment = None if sequences.tied is None else np.cumsum(~sequences.tied)
+    return TargetRows(np.asarray(sequences.item_index), user[target], start, target, moment)
 
 
 def target_loader(rows: TargetRows, batch_size: int, seed: int) -> DataLoader[ValidationBatch]:
-    """Shuffled batches of histories of about one length and the item that came next."""
+    """Shuffled batches of histories of about one length and the item that came next.
+
+    Events of one time have no order; where the log's was drawn, each epoch draws it again.
+    """
+
+    @lru_cache(maxsize=2)  # batches are made ahead, some of the next epoch
+    def events(epoch: int) -> NDArray[np.int32]:
+        if rows.moment is None:
+            return rows.item_index
+        drawn = np.random.default_rng(derive_seed(seed, "ties", epoch)).random(len(rows.moment))
+        return rows.item_index[np.lexsort((drawn, rows.moment))]
 
     def make(key: BatchKey) -> ValidationBatch:
-        start, end = rows.start[key.rows], rows.target[key.rows]
+        item_index, start, end = events(key.epoch), rows.start[key.rows], rows.target[key.rows]
         history = HistoryBatch(
             torch.from_numpy(rows.user_index[key.rows]),
-            torch.from_numpy(pad_windows(rows.item_index, start, end)),
+            torch.from_numpy(pad_windows(item_index, start, end)),
             torch.from_numpy(end - start),
         )
-        return ValidationBatch(history, torch.from_numpy(rows.item_index[end].astype(np.int64)))
+        return ValidationBatch(history, torch.from_numpy(item_index[end].astype(np.int64)))
 
     order = derive_seed(seed, "targets")
     lengths = rows.target - rows.start

@@ -57,7 +57,7 @@ from g2rec.training.stages import run_stage
 from g2rec.training.tokenizer import fit_tokenizer
 
 T = TypeVar("T")
-ROOM_VERSION = 7
+ROOM_VERSION = 8
 """Part of every stage's key; raised when a stage's result changes for the same settings."""
 
 

@@ -4,10 +4,11 @@ import math
 
 import lightning as L
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
-from g2rec.interactions import Interactions
+from g2rec.interactions import TEST, TRAIN, VALIDATION, Interactions
 from g2rec.training import FitConfig
 from g2rec.training.fitting import optimizer
 from g2rec.training.next_item import target_loader, target_rows
@@ -47,6 +48,36 @@ def test_batches_hold_histories_of_about_one_length_in_random_order(toy: Interac
     assert widths != sorted(widths)
     loader.sampler.set_epoch(1)  # type: ignore[union-attr]
     assert [batch.items.shape[1] for batch, _ in loader] != widths
+
+
+def test_events_of_one_time_are_drawn_again_in_each_epoch() -> None:
+    items = pa.array([f"item {item}" for item in range(10)])
+    log = Interactions(
+        user_index=np.repeat([0, 1], [10, 6]).astype(np.int32),
+        item_index=np.array([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1, 2, 3, 8, 9], dtype=np.int32),
+        time=None,
+        part=np.array([TRAIN] * 8 + [VALIDATION, TEST] + [TRAIN] * 4 + [VALIDATION, TEST], dtype=np.uint8),
+        user_ids=pa.array([0, 1]),
+        items=pa.table({"item_id": items, "title": items}),
+        tied=np.isin(
+            np.arange(16), [2, 3, 4, 12]
+        ),  # 1 to 4 of the first user are of one time, 1 and 2 of the other
+    )
+    loader = target_loader(target_rows(log, max_len=20), 16, seed=0)
+    sequences = set()
+    for epoch in range(20):
+        loader.sampler.set_epoch(epoch)  # type: ignore[union-attr]
+        [(history, target)] = list(loader)
+        for user, known, fixed in ((0, 8, [5, 6, 7]), (1, 4, [3])):
+            row = int(((history.user_index == user) & (history.lengths == known - 1)).nonzero())
+            sequence = [*history.items[row, : known - 1].tolist(), int(target[row])]
+            assert sorted(sequence) == list(range(known))
+            assert sequence[0] == 0 and sequence[-len(fixed) :] == fixed
+            sequences.add(tuple(sequence))
+            for length in range(1, known):  # every row of the user is of the same order
+                at = int(((history.user_index == user) & (history.lengths == length)).nonzero())
+                assert [*history.items[at, :length].tolist(), int(target[at])] == sequence[: length + 1]
+    assert len(sequences) > 10
 
 
 @pytest.mark.parametrize(("decay", "late"), [("none", 1.0), ("inverse_sqrt", 0.5), ("cosine", 0.0)])
