@@ -53,6 +53,12 @@ class Sequences:
     time: Array | None
     tied: Array | None = None
 
+    @property
+    def moment(self) -> Array | None:
+        """int64 [M_train], which events are of one user and time, so that their order can be drawn anew; or
+        None."""
+        return None if self.tied is None else np.cumsum(~self.tied)
+
 
 @dataclass(frozen=True)
 class Targets:

@@ -39,6 +39,7 @@ _SOLVED_USERS, _SOLVER_STEPS, _WEIGHT_PENALTY = 20_000, 200, 1e-3
 """Users whose targets the weights are solved for, steps at most, and the penalty of the weights' squares."""
 _NETWORK_RATE, _NETWORK_DECAY = 5e-3, 3.0
 _JUDGED_BEAM = 10
+"""Beams that judge the token head while it is trained."""
 
 
 def fit_g2rec(

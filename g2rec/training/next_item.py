@@ -27,8 +27,7 @@ class TargetRows(NamedTuple):
     target: NDArray[np.int64]
     """Where its target stands; the history ends before it."""
     moment: NDArray[np.int64] | None
-    """Which events are of one user and time, so that their order is drawn anew in each epoch; None if it is
-    given."""
+    """`Sequences.moment`: events of one time are drawn anew in each epoch; None if their order is given."""
 
 
 def target_rows(interactions: Interactions, max_len: int) -> TargetRows:
@@ -45,8 +44,7 @@ def target_rows(interactions: Interactions, max_len: int) -> TargetRows:
         raise DataError("expected a user with two training events or more, found none; check the split")
     user = np.repeat(sequences.user_index.astype(np.int64), np.diff(sequences.indptr))
     start = np.maximum(first[target], target - max_len)
-    moment = None if sequences.tied is None else np.cumsum(~sequences.tied)
-    return TargetRows(np.asarray(sequences.item_index), user[target], start, target, moment)
+    return TargetRows(np.asarray(sequences.item_index), user[target], start, target, sequences.moment)
 
 
 def target_loader(rows: TargetRows, batch_size: int, seed: int) -> DataLoader[ValidationBatch]:

@@ -32,8 +32,7 @@ class Windows(NamedTuple):
     start: np.ndarray[Any, np.dtype[np.int64]]
     end: np.ndarray[Any, np.dtype[np.int64]]
     moment: np.ndarray[Any, np.dtype[np.int64]] | None
-    """Which events are of one user and time, so that their order is drawn anew in each epoch; None if it is
-    given."""
+    """`Sequences.moment`: events of one time are drawn anew in each epoch; None if their order is given."""
 
 
 class ValidationBatch(NamedTuple):
@@ -65,8 +64,7 @@ def training_windows(interactions: Interactions, max_len: int) -> Windows:
     back = np.arange(len(user)) - np.repeat(np.cumsum(pieces) - pieces, pieces)  # 0 is the latest window
     end = sequences.indptr[user + 1] - back * max_len
     start = np.maximum(sequences.indptr[user], end - max_len - 1)
-    moment = None if sequences.tied is None else np.cumsum(~sequences.tied)
-    return Windows(np.asarray(sequences.item_index), start, end, moment)
+    return Windows(np.asarray(sequences.item_index), start, end, sequences.moment)
 
 
 def window_loader(windows: Windows, batch_size: int, seed: int) -> DataLoader[Tensor]:

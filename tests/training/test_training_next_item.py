@@ -59,9 +59,8 @@ def test_events_of_one_time_are_drawn_again_in_each_epoch() -> None:
         part=np.array([TRAIN] * 8 + [VALIDATION, TEST] + [TRAIN] * 4 + [VALIDATION, TEST], dtype=np.uint8),
         user_ids=pa.array([0, 1]),
         items=pa.table({"item_id": items, "title": items}),
-        tied=np.isin(
-            np.arange(16), [2, 3, 4, 12]
-        ),  # 1 to 4 of the first user are of one time, 1 and 2 of the other
+        # items 1 to 4 of the first user are of one time, 1 and 2 of the other
+        tied=np.isin(np.arange(16), [2, 3, 4, 12]),
     )
     loader = target_loader(target_rows(log, max_len=20), 16, seed=0)
     sequences = set()
