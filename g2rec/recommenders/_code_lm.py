@@ -110,8 +110,8 @@ class CodeLM(Recommender):
     def loss(self, items: Int[Tensor, "B T"]) -> Float[Tensor, ""]:
         """Mean cross-entropy of a code, in nats, over right-padded sequences."""
         tokens = self.tokens(items)
-        hidden = self.transformer(self.token_embedding(tokens[:, :-1]))
         valid = (items >= 0).repeat_interleave(self.num_levels, dim=1)
+        hidden = self.transformer(self.token_embedding(tokens[:, :-1]), valid)
         logits = F.linear(hidden[valid], self.token_embedding.weight)
         return F.cross_entropy(logits, tokens[:, 1:][valid])
 

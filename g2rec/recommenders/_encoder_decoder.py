@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from g2rec.errors import ConfigError
-from g2rec.recommenders._transformer import KeysValues, reorder_beams, rotate
+from g2rec.recommenders._transformer import KeysValues, attend, reorder_beams, rotate
 from g2rec.shapes import Bool, Float, Int, Tensor
 
 
@@ -142,15 +142,8 @@ class _Attention(nn.Module):
         *,
         causal: bool = False,
     ) -> Float[Tensor, "B T D"]:
-        y = F.scaled_dot_product_attention(
-            q,
-            read.keys,
-            read.values,
-            attn_mask=visible,
-            dropout_p=self.p if self.training else 0.0,
-            is_causal=causal,
-        )
-        return self.join(y)
+        dropout = self.p if self.training else 0.0
+        return self.join(attend(q, read.keys, read.values, dropout, visible=visible, causal=causal))
 
     def join(self, y: Float[Tensor, "B H T d"]) -> Float[Tensor, "B T D"]:
         out: Tensor = self.out(y.transpose(1, 2).flatten(2))

@@ -463,9 +463,11 @@ class G2Rec(Recommender):
         )
         if self.config.feed == "interleaved" and self.interests is not None:
             x = x + self.enter_interest(self.interests.running(items, without))
+        real = F.pad(items[:, 1:] >= 0, (1, 0), value=True)  # the first says that there is no history, if so
         if self.num_prefix and self.interests is not None:
             x = torch.cat([self._prefix_tokens(items, prefix_lengths, without) * scale, x], dim=1)
-        out: Tensor = self.transformer(x)[:, self.num_prefix :]
+            real = F.pad(real, (self.num_prefix, 0), value=True)
+        out: Tensor = self.transformer(x, real)[:, self.num_prefix :]
         return out
 
     def _prefix_tokens(

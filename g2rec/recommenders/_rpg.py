@@ -82,7 +82,7 @@ class RPG(Recommender):
         rows = self._rows(items.clamp(min=0).flatten())
         entered = F.embedding_bag(rows, self.code_embedding.weight, mode="mean")
         scale = (entered.shape[-1] * self.num_digits) ** 0.5  # a mean of L codes is that much shorter
-        out: Tensor = self.transformer(entered.view(*items.shape, -1) * scale)
+        out: Tensor = self.transformer(entered.view(*items.shape, -1) * scale, items >= 0)
         return out
 
     def logits(self, hidden: Float[Tensor, "P D"]) -> Float[Tensor, "P L V"]:

@@ -126,7 +126,8 @@ class SASRec(Recommender):
 
     def hidden(self, items: Int[Tensor, "B T"], table: Float[Tensor, "I D"]) -> Float[Tensor, "B T D"]:
         """Encode histories; what stands at padded positions is meaningless."""
-        out: Tensor = self.transformer(F.embedding(items.clamp(min=0), table) * table.shape[1] ** 0.5)
+        x = F.embedding(items.clamp(min=0), table) * table.shape[1] ** 0.5
+        out: Tensor = self.transformer(x, items >= 0)
         return out
 
     def logits(self, hidden: Float[Tensor, "P D"], table: Float[Tensor, "I D"]) -> Float[Tensor, "P I"]:

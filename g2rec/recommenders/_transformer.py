@@ -10,6 +10,9 @@ from torch import nn
 from g2rec.errors import ConfigError
 from g2rec.shapes import Bool, Float, Int, Tensor
 
+_FEW = 8
+"""Positions that ask, up to which attention is two plain products."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TransformerConfig:
@@ -62,6 +65,30 @@ class BeamCache(NamedTuple):
     """For each block, [B, H, W, s, d]: the s tokens after the prefix."""
 
 
+class Packed(NamedTuple):
+    """The positions of a padded batch that count, without the others."""
+
+    at: Int[Tensor, " N"]
+    """Of each in the flattened batch."""
+    rows: int
+    width: int
+
+    @classmethod
+    def of(cls, real: Bool[Tensor, "B T"]) -> "Packed | None":
+        """None if all count; a GPU is waited for."""
+        at = real.flatten().nonzero().flatten()
+        return None if len(at) == real.numel() else cls(at, *real.shape)
+
+    def take(self, x: Float[Tensor, "B T *d"]) -> Float[Tensor, "1 N *d"]:
+        """What stands at them."""
+        return x.flatten(0, 1).index_select(0, self.at).unsqueeze(0)
+
+    def put(self, x: Float[Tensor, "1 N *d"]) -> Float[Tensor, "B T *d"]:
+        """The batch with these at their positions, and zero at the others."""
+        spread = x.new_zeros(self.rows * self.width, *x.shape[2:]).index_copy(0, self.at, x[0])
+        return spread.view(self.rows, self.width, *x.shape[2:])
+
+
 class CausalTransformer(nn.Module):
     """Pre-norm decoder blocks: RMSNorm, causal attention, SwiGLU.
 
@@ -85,13 +112,27 @@ class CausalTransformer(nn.Module):
         self.blocks = nn.ModuleList(_Block(config) for _ in range(config.num_layers))
         self.norm = nn.RMSNorm(dim, eps=1e-6)
 
-    def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
-        """Each position's output sees itself and what stands left of it."""
-        x = self._enter(x)
+    def forward(
+        self, x: Float[Tensor, "B T D"], real: Bool[Tensor, "B T"] | None = None
+    ) -> Float[Tensor, "B T D"]:
+        """Each position's output sees itself and what stands left of it.
+
+        Args:
+            x: Inputs, padded on the right.
+            real: Positions that count; what stands at the others is meaningless. In training, and on a CPU,
+                all but the attention is computed for these alone: of a batch of shopping histories, padded
+                to the longest, six of seven positions are padding.
+        """
+        packed = None if real is None or (x.is_cuda and not self.training) else Packed.of(real)
+        x = self._place(x)
+        position = torch.arange(x.shape[1], device=x.device)
+        if packed is not None:
+            x, position = packed.take(x), packed.at % packed.width
+        x = self.dropout(x)
         for block in self.blocks:
-            x, _ = block(x)
+            x, _ = block(x, position, packed)
         out: Tensor = self.norm(x)
-        return out
+        return out if packed is None else packed.put(out)
 
     def begin(
         self, x: Float[Tensor, "B T D"], lengths: Int[Tensor, " B"]
@@ -103,13 +144,14 @@ class CausalTransformer(nn.Module):
             lengths: Positions of each row that count; at least 1.
         """
         B, T, _ = x.shape
-        visible = (torch.arange(T, device=x.device) < lengths.view(B, 1)).view(B, 1, 1, T)
-        x = self._enter(x)
+        position = torch.arange(T, device=x.device)
+        visible = (position < lengths.view(B, 1)).view(B, 1, 1, T)
+        x = self.dropout(self._place(x))
         prefix = []
         for at, block in enumerate(self.blocks):
             assert isinstance(block, _Block)
             final = at == len(self.blocks) - 1
-            x, passed = block.begin(x, lengths - 1, visible) if final else block(x)
+            x, passed = block.begin(x, lengths - 1, visible) if final else block(x, position)
             prefix.append(passed)
         return self.norm(x), BeamCache(tuple(prefix), visible, lengths, None)
 
@@ -137,11 +179,8 @@ class CausalTransformer(nn.Module):
             suffix.append(grown)
         return self.norm(x), cache._replace(position=cache.position + 1, suffix=tuple(suffix))
 
-    def _enter(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
-        if self.position is not None:
-            x = x + self.position[: x.shape[1]]
-        out: Tensor = self.dropout(x)
-        return out
+    def _place(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+        return x if self.position is None else x + self.position[: x.shape[1]]
 
 
 class _Block(nn.Module):
@@ -159,11 +198,15 @@ class _Block(nn.Module):
         self.down = nn.Linear(hidden, dim, bias=False)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Float[Tensor, "B T D"]) -> tuple[Float[Tensor, "B T D"], KeysValues]:
-        q, k, v = self._project(x, torch.arange(x.shape[1], device=x.device))
-        y = F.scaled_dot_product_attention(
-            q, k, v, is_causal=True, dropout_p=self.p if self.training else 0.0
-        )
+    def forward(
+        self, x: Float[Tensor, "B T D"], position: Int[Tensor, " T"], packed: Packed | None = None
+    ) -> tuple[Float[Tensor, "B T D"], KeysValues]:
+        q, k, v = self._project(x, position)
+        if packed is not None:
+            q, k, v = (packed.put(part.transpose(1, 2)).transpose(1, 2) for part in (q, k, v))
+        y = attend(q, k, v, self.p if self.training else 0.0, causal=True)
+        if packed is not None:
+            y = packed.take(y.transpose(1, 2)).transpose(1, 2)
         return self._feed(x, y), KeysValues(k, v)
 
     def begin(
@@ -174,7 +217,7 @@ class _Block(nn.Module):
         at = last.view(-1, 1, 1)
         x = x.gather(1, at.expand(-1, -1, x.shape[2]))
         q = q.gather(2, at.unsqueeze(1).expand(-1, q.shape[1], -1, q.shape[3]))
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=visible)
+        y = attend(q, k, v, 0.0, visible=visible)
         return self._feed(x, y), KeysValues(k, v)
 
     def extend(
@@ -213,6 +256,27 @@ class _Block(nn.Module):
         gate, up = self.gate_up(self.norm_feed(x)).chunk(2, dim=-1)
         fed: Tensor = x + self.dropout(self.down(F.silu(gate) * up))
         return fed
+
+
+def attend(
+    q: Float[Tensor, "B H T d"],
+    k: Float[Tensor, "B H P d"],
+    v: Float[Tensor, "B H P d"],
+    dropout: float,
+    *,
+    visible: Bool[Tensor, "*#P"] | None = None,
+    causal: bool = False,
+) -> Float[Tensor, "B H T d"]:
+    """Attention; few positions that ask, as the levels of an ID, would fill no tile of a fused kernel."""
+    if q.shape[2] > _FEW:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=visible, dropout_p=dropout, is_causal=causal)
+    if causal:
+        visible = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool, device=q.device).tril()
+    weight = q * q.shape[3] ** -0.5 @ k.transpose(2, 3)
+    if visible is not None:
+        weight = weight.masked_fill(~visible, -torch.inf)
+    out: Tensor = F.dropout(weight.softmax(-1), dropout) @ v
+    return out
 
 
 def reorder_beams(

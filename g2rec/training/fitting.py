@@ -198,6 +198,7 @@ def optimizer(module: L.LightningModule, config: FitConfig, slower: Mapping[str,
         [{"params": group, "lr": config.learning_rate * factor} for factor, group in groups.items()],
         lr=config.learning_rate,
         weight_decay=config.weight_decay,
+        fused=module.device.type == "cuda" or None,  # None: as torch sees fit
     )
     if not config.warmup_steps and config.decay == "none":
         return adamw
