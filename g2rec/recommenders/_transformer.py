@@ -121,7 +121,7 @@ class CausalTransformer(nn.Module):
             x: Inputs, padded on the right.
             real: Positions that count; what stands at the others is meaningless. In training, and on a CPU,
                 all but the attention is computed for these alone: of a batch of shopping histories, padded
-                to the longest, six of seven positions are padding.
+                to the longest, seven of eight positions are padding.
         """
         packed = None if real is None or (x.is_cuda and not self.training) else Packed.of(real)
         x = self._place(x)

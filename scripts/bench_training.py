@@ -1,0 +1,151 @@
+"""How long a training step of G2Rec takes, with and without padding, by precision; a table, and JSON.
+
+    python scripts/bench_training.py --model RUN/recommender/model --interactions RUN/interactions
+        [--device cuda]
+
+A step is the loss of a batch of windows, its gradient and the optimizer, from a batch on the host on.
+Variants go by turns, so that a noisy machine is noisy to all; medians. *card*: time in which the GPU works,
+of torch.profiler; where it is far below the step, the host, which launches kernels, takes the time.
+*real*: share of the positions of the padded batches that are no padding.
+"""
+
+import copy
+import datetime
+import json
+import statistics
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import torch
+from jsonargparse import CLI
+from torch.profiler import ProfilerActivity, profile
+
+from g2rec.interactions import Interactions
+from g2rec.recommenders import G2Rec
+from g2rec.recommenders._transformer import Packed
+from g2rec.training.fitting import FitConfig, matmul_precision, optimizer
+from g2rec.training.pipeline import hardware
+from g2rec.training.sequence import RecommenderModule, training_windows, window_loader
+
+_BATCHES = 16
+"""Batches that the steps go through."""
+
+
+class Variant:
+    """Steps of one model in one precision, with packed or padded rows."""
+
+    def __init__(self, model: G2Rec, precision: str, packed: bool, rate: float) -> None:
+        self.model, self.precision, self.packed = copy.deepcopy(model).train(), precision, packed
+        self.optimizer = optimizer(RecommenderModule(self.model), FitConfig(learning_rate=rate))
+
+    def step(self, batch: torch.Tensor) -> None:
+        """One step on a batch on the host."""
+        device = self.model.device
+        padded = nullcontext() if self.packed else mock.patch.object(Packed, "of", return_value=None)
+        half = torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16-mixed")
+        with padded, matmul_precision("high" if self.precision == "tf32" else "highest"):
+            self.optimizer.zero_grad()
+            with half:
+                loss = self.model.loss(batch.to(device))
+            loss.backward()
+            self.optimizer.step()
+
+
+def measure(
+    model: G2Rec, batches: list[torch.Tensor], precisions: list[str], rate: float, budget: float
+) -> list[dict[str, Any]]:
+    """Milliseconds a step of each variant."""
+    variants = [
+        Variant(model, precision, packed, rate) for precision in precisions for packed in (False, True)
+    ]
+    gpu = model.device.type == "cuda"
+    wait: Callable[[], None] = torch.cuda.synchronize if gpu else lambda: None
+    times: list[list[float]] = [[] for _ in variants]
+    for variant in variants:
+        for batch in batches[:3]:
+            variant.step(batch)
+    stop = time.perf_counter() + budget * len(variants)
+    while time.perf_counter() < stop or len(times[0]) < 3:
+        for variant, own in zip(variants, times, strict=True):
+            wait()
+            start = time.perf_counter()
+            for batch in batches:
+                variant.step(batch)
+            wait()
+            own.append((time.perf_counter() - start) / len(batches) * 1e3)
+    return [
+        {
+            "precision": variant.precision,
+            "rows": "packed" if variant.packed else "padded",
+            "step_ms": statistics.median(own),
+            "card_ms": _card(variant, batches) if gpu else None,
+        }
+        for variant, own in zip(variants, times, strict=True)
+    ]
+
+
+def _card(variant: Variant, batches: list[torch.Tensor]) -> float:
+    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
+        for batch in batches:
+            variant.step(batch)
+        torch.cuda.synchronize()
+    events = [event for event in profiler.key_averages() if event.device_type.name == "CUDA"]
+    return sum(event.self_device_time_total for event in events) / len(batches) / 1e3
+
+
+def first_batches(interactions: Interactions, max_len: int, batch_size: int) -> list[torch.Tensor]:
+    """The first batches of an epoch."""
+    loader = window_loader(training_windows(interactions, max_len), batch_size, seed=0)
+    return [batch for batch, _ in zip(loader, range(_BATCHES), strict=False)]
+
+
+def main(
+    model: Path,
+    interactions: Path,
+    device: str = "cuda" if torch.cuda.is_available() else "cpu",
+    batch_size: int = 256,
+    precisions: list[str] | None = None,
+    learning_rate: float = 1e-3,
+    budget: float = 10.0,
+) -> None:
+    """Measure and print.
+
+    Args:
+        model: A fitted G2Rec.
+        interactions: What it was fitted on.
+        device: cuda or cpu.
+        batch_size: Windows in a batch.
+        precisions: Of 32-true, tf32 and bf16-mixed; by default all on a GPU, the first on a CPU.
+        learning_rate: Of the optimizer.
+        budget: Seconds for each variant, at least three rounds of sixteen batches.
+    """
+    log, fitted = Interactions.load(interactions), G2Rec.load(model).to(device)
+    counts = np.bincount(log.train_events().item_index, minlength=log.num_items)
+    fitted.train_on(torch.from_numpy(counts > 0))
+    batches = first_batches(log, fitted.config.transformer.max_len, batch_size)
+    precisions = precisions or (["32-true", "tf32", "bf16-mixed"] if device == "cuda" else ["32-true"])
+    report(measure(fitted, batches, precisions, learning_rate, budget), batches)
+
+
+def report(rows: list[dict[str, Any]], batches: list[torch.Tensor]) -> None:
+    """Print what was measured."""
+    inputs = torch.cat([(batch[:, 1:] >= 0).flatten() for batch in batches])
+    real = float(inputs.float().mean())
+    print(f"{hardware()}, torch {torch.__version__}, {torch.get_num_threads()} threads; real {real:.1%}")
+    for row in rows:
+        card = "" if row["card_ms"] is None else f", card {row['card_ms']:.2f} ms"
+        print(f"{row['precision']:10} {row['rows']}: {row['step_ms']:.2f} ms a step{card}")
+    print(
+        json.dumps(
+            {"date": datetime.date.today().isoformat(), "hardware": hardware(), "rows": rows, "real": real}
+        )
+    )
+
+
+if __name__ == "__main__":
+    CLI(main, as_positional=False)
