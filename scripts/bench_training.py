@@ -6,7 +6,7 @@
 A step is the loss of a batch of windows, its gradient and the optimizer, from a batch on the host on.
 Variants go by turns, so that a noisy machine is noisy to all; medians. *card*: time in which the GPU works,
 of torch.profiler; where it is far below the step, the host, which launches kernels, takes the time.
-*real*: share of the positions of the padded batches that are no padding.
+*real*: share of the positions of the padded windows that hold an item; a prefix comes on top.
 """
 
 import copy
@@ -101,7 +101,7 @@ def _card(variant: Variant, batches: list[torch.Tensor]) -> float:
 def first_batches(interactions: Interactions, max_len: int, batch_size: int) -> list[torch.Tensor]:
     """The first batches of an epoch."""
     loader = window_loader(training_windows(interactions, max_len), batch_size, seed=0)
-    return [batch for batch, _ in zip(loader, range(_BATCHES), strict=False)]
+    return [batch for _, batch in zip(range(_BATCHES), loader, strict=False)]
 
 
 def main(
@@ -134,7 +134,7 @@ def main(
 
 def report(rows: list[dict[str, Any]], batches: list[torch.Tensor]) -> None:
     """Print what was measured."""
-    inputs = torch.cat([(batch[:, 1:] >= 0).flatten() for batch in batches])
+    inputs = torch.cat([(batch[:, :-1] >= 0).flatten() for batch in batches])
     real = float(inputs.float().mean())
     print(f"{hardware()}, torch {torch.__version__}, {torch.get_num_threads()} threads; real {real:.1%}")
     for row in rows:

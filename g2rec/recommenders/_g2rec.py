@@ -493,8 +493,8 @@ class G2Rec(Recommender):
             split = (share * (known + 1)).long().clamp(min=0).minimum(known)
             at = torch.arange(inputs.shape[1], device=items.device)
             valid = valid & (at >= (split - 1).unsqueeze(1))
+        row, position = valid.nonzero(as_tuple=True)  # here, and to leave padding out, a GPU is waited for
         catalogue = self.represent_items()
-        row, position = valid.nonzero(as_tuple=True)  # the one place where a GPU is waited for
         hidden = self.hidden(inputs, torch.minimum(split, lengths), catalogue)[row, position]
         target = targets[row, position]
         total, teacher = hidden.new_zeros(()), None

@@ -144,7 +144,7 @@ class SASRec(Recommender):
         hidden, targets = self.hidden(items[:, :-1], table), items[:, 1:]
         valid = targets >= 0
         if self.config.loss == "softmax":
-            row, position = valid.nonzero(as_tuple=True)  # the one place where a GPU is waited for
+            row, position = valid.nonzero(as_tuple=True)  # a GPU is waited for, as where padding is left out
             logits = self.logits(hidden[row, position], table)
             goal = targets[row, position]
             return F.cross_entropy(logits, goal, label_smoothing=self.config.label_smoothing)

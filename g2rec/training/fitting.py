@@ -194,11 +194,13 @@ def optimizer(module: L.LightningModule, config: FitConfig, slower: Mapping[str,
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
             groups.setdefault(factors.get(name.partition(".")[0], 1.0), []).append(parameter)
+    # Under bf16-mixed Lightning refuses to clip for a fused optimizer.
+    fused = not config.gradient_clip and all(p.is_cuda for group in groups.values() for p in group)
     adamw = RowAdamW(
         [{"params": group, "lr": config.learning_rate * factor} for factor, group in groups.items()],
         lr=config.learning_rate,
         weight_decay=config.weight_decay,
-        fused=module.device.type == "cuda" or None,  # None: as torch sees fit
+        fused=fused or None,  # None: as torch sees fit
     )
     if not config.warmup_steps and config.decay == "none":
         return adamw

@@ -44,6 +44,7 @@ from g2rec.recommenders import (
     load_recommender,
     tiger_decoder_config,
 )
+from g2rec.recommenders._transformer import Packed
 from g2rec.tokenizers import OPQConfig
 
 NUM_USERS, NUM_ITEMS = 6, 20
@@ -233,3 +234,32 @@ def test_the_wrong_model_is_one_sentence(tmp_path: Path) -> None:
     MODELS["popularity"]().save(tmp_path / "model")
     with pytest.raises(ArtifactError, match=r"expected the model item_knn at .*, found popularity"):
         ItemKNN.load(tmp_path / "model")
+
+
+READ_WINDOWS = ("sasrec", "rpg", "code-lm", "tiger-decoder", "g2rec")
+"""Models that are trained on padded windows."""
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name.startswith(READ_WINDOWS)])
+def test_leaving_padding_out_changes_no_loss(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    model: Any = MODELS[name]().train()
+    for module in model.modules():
+        if isinstance(getattr(module, "p", None), float):  # dropout, of attention weights too
+            module.p = 0.0
+    windows = torch.tensor([[1, 2, 3, 4, 5, 6], [7, 8, -1, -1, -1, -1], [9, 10, 11, -1, -1, -1]])
+    found = []
+    for padded in (False, True):
+        if padded:
+            monkeypatch.setattr(Packed, "of", lambda real: None)
+        model.zero_grad()
+        torch.manual_seed(1)
+        loss = model.loss(windows)
+        loss.backward()
+        gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+        found.append((loss.detach(), gradients))
+    (packed_loss, packed), (padded_loss, expected) = found
+    torch.testing.assert_close(packed_loss, padded_loss)
+    assert packed.keys() == expected.keys()
+    for parameter, gradient in packed.items():
+        torch.testing.assert_close(gradient, expected[parameter])

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from g2rec.recommenders import _transformer
 from g2rec.recommenders._transformer import CausalTransformer, Packed, TransformerConfig, attend
 
-_LENGTHS = torch.tensor([7, 1, 3, 12, 2])
+_LENGTHS = torch.tensor([7, 1, 0, 12, 2])
 _REAL = torch.arange(12) < _LENGTHS.unsqueeze(1)
 
 
@@ -54,17 +54,42 @@ def test_packing_leaves_out_nothing_but_padding() -> None:
     assert Packed.of(torch.ones(2, 3, dtype=torch.bool)) is None
 
 
+def test_a_batch_of_padding_alone_has_no_gradient() -> None:
+    model = _model("learned")
+    x = torch.randn(3, 12, 16).requires_grad_()
+    out = model(x, torch.zeros(3, 12, dtype=torch.bool))
+    out.sum().backward()
+    assert not out.any()
+    assert x.grad is not None and not x.grad.any()
+
+
+def test_packed_rows_keep_the_type_of_mixed_precision() -> None:
+    model, x = _model("rotary"), torch.randn(5, 12, 16)
+    with torch.autocast("cpu", torch.bfloat16):
+        packed, padded = model(x, _REAL), model(x)
+    assert packed.dtype == padded.dtype
+    torch.testing.assert_close(packed[_REAL], padded[_REAL])
+
+
 @pytest.mark.parametrize("causal", [True, False])
-def test_few_positions_attend_as_many_do(monkeypatch: pytest.MonkeyPatch, causal: bool) -> None:
-    q, k, v = torch.randn(3, 4, 2, 5, 8).unbind(0)
-    visible = None if causal else torch.rand(4, 1, 1, 5) < 0.7
+@pytest.mark.parametrize("queries", [1, 5, _transformer._FEW, _transformer._FEW + 1])
+def test_few_positions_attend_as_many_do(causal: bool, queries: int) -> None:
+    q = torch.randn(4, 2, queries, 8)
+    k, v = torch.randn(2, 4, 2, queries, 8).unbind(0)
+    visible = None if causal else torch.rand(4, 1, 1, queries) < 0.7
     if visible is not None:
         visible[..., 0] = True
-    plain = attend(q, k, v, 0.0, visible=visible, causal=causal)
-    expected = F.scaled_dot_product_attention(q, k, v, attn_mask=visible, is_causal=causal)
-    torch.testing.assert_close(plain, expected)
-    monkeypatch.setattr(_transformer, "_FEW", 0)
-    torch.testing.assert_close(attend(q, k, v, 0.0, visible=visible, causal=causal), expected)
+    found = []
+    for few in (True, False):
+        inputs = [part.clone().requires_grad_() for part in (q, k, v)]
+        if few:
+            out = attend(*inputs, 0.0, visible=visible, causal=causal)
+        else:
+            out = F.scaled_dot_product_attention(*inputs, attn_mask=visible, is_causal=causal)
+        out.square().sum().backward()
+        found.append([out.detach(), *(part.grad for part in inputs)])
+    for plain, fused in zip(*found, strict=True):
+        torch.testing.assert_close(plain, fused)
 
 
 def test_few_positions_drop_attention_weights_in_training() -> None:
