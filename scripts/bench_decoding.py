@@ -2,7 +2,7 @@
 
     python scripts/bench_decoding.py [--device cuda] [--parts [peer,trie,latency,exact,scale]]
     python scripts/bench_decoding.py --parts [fitted] --model RUN/baselines/code_lm/model \
-        --interactions RUN/interactions
+        --interactions RUN/interactions/interactions
 
 All but ``fitted`` need no data: a `CodeLM` with random weights over random unique IDs, users with random
 histories of the lengths that 5-core logs have (4 items and a geometric tail of 5 more).

@@ -1,11 +1,12 @@
 """How long a training step of G2Rec takes, with and without padding, by precision; a table, and JSON.
 
-    python scripts/bench_training.py --model RUN/recommender/model --interactions RUN/interactions
-        [--device cuda]
+    python scripts/bench_training.py --model RUN/recommender/model
+        --interactions RUN/interactions/interactions [--device cuda]
 
 A step is the loss of a batch of windows, its gradient and the optimizer, from a batch on the host on.
-Variants go by turns, so that a noisy machine is noisy to all; medians. *card*: time in which the GPU works,
-of torch.profiler; where it is far below the step, the host, which launches kernels, takes the time.
+Variants go by turns, so that a noisy machine is noisy to all; medians (with one thread on the CPU, of
+processor time). *card*: time in which the GPU works, of torch.profiler; where it is far below the step, the
+host, which launches kernels, takes the time.
 *real*: share of the positions of the padded windows that hold an item; a prefix comes on top.
 """
 
@@ -13,18 +14,20 @@ import copy
 import datetime
 import json
 import statistics
-import time
-from collections.abc import Callable
+import sys
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import numpy as np
 import torch
+from bench_decoding import seconds_of
 from jsonargparse import CLI
 from torch.profiler import ProfilerActivity, profile
 
+from g2rec.errors import G2RecError
 from g2rec.interactions import Interactions
 from g2rec.recommenders import G2Rec
 from g2rec.recommenders._transformer import Packed
@@ -55,6 +58,11 @@ class Variant:
             loss.backward()
             self.optimizer.step()
 
+    def epoch(self, batches: list[torch.Tensor]) -> None:
+        """A step on each batch."""
+        for batch in batches:
+            self.step(batch)
+
 
 def measure(
     model: G2Rec, batches: list[torch.Tensor], precisions: list[str], rate: float, budget: float
@@ -63,27 +71,14 @@ def measure(
     variants = [
         Variant(model, precision, packed, rate) for precision in precisions for packed in (False, True)
     ]
-    gpu = model.device.type == "cuda"
-    wait: Callable[[], None] = torch.cuda.synchronize if gpu else lambda: None
-    times: list[list[float]] = [[] for _ in variants]
-    for variant in variants:
-        for batch in batches[:3]:
-            variant.step(batch)
-    stop = time.perf_counter() + budget * len(variants)
-    while time.perf_counter() < stop or len(times[0]) < 3:
-        for variant, own in zip(variants, times, strict=True):
-            wait()
-            start = time.perf_counter()
-            for batch in batches:
-                variant.step(batch)
-            wait()
-            own.append((time.perf_counter() - start) / len(batches) * 1e3)
+    device = model.device.type
+    times = seconds_of([partial(variant.epoch, batches) for variant in variants], device, budget)
     return [
         {
             "precision": variant.precision,
             "rows": "packed" if variant.packed else "padded",
-            "step_ms": statistics.median(own),
-            "card_ms": _card(variant, batches) if gpu else None,
+            "step_ms": statistics.median(own) / len(batches) * 1e3,
+            "card_ms": _card(variant, batches) if device == "cuda" else None,
         }
         for variant, own in zip(variants, times, strict=True)
     ]
@@ -91,8 +86,7 @@ def measure(
 
 def _card(variant: Variant, batches: list[torch.Tensor]) -> float:
     with profile(activities=[ProfilerActivity.CUDA]) as profiler:
-        for batch in batches:
-            variant.step(batch)
+        variant.epoch(batches)
         torch.cuda.synchronize()
     events = [event for event in profiler.key_averages() if event.device_type.name == "CUDA"]
     return sum(event.self_device_time_total for event in events) / len(batches) / 1e3
@@ -122,7 +116,7 @@ def main(
         batch_size: Windows in a batch.
         precisions: Of 32-true, tf32 and bf16-mixed; by default all on a GPU, the first on a CPU.
         learning_rate: Of the optimizer.
-        budget: Seconds for each variant, at least three rounds of sixteen batches.
+        budget: Seconds for each variant, at least two rounds of sixteen batches.
     """
     log, fitted = Interactions.load(interactions), G2Rec.load(model).to(device)
     counts = np.bincount(log.train_events().item_index, minlength=log.num_items)
@@ -148,4 +142,8 @@ def report(rows: list[dict[str, Any]], batches: list[torch.Tensor]) -> None:
 
 
 if __name__ == "__main__":
-    CLI(main, as_positional=False)
+    try:
+        CLI(main, as_positional=False)
+    except G2RecError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(2) from None
