@@ -19,6 +19,7 @@ from g2rec.cli import main
 from g2rec.cli.run_settings import read_settings
 from g2rec.cli.settings import preset_path
 from g2rec.errors import ConfigError
+from g2rec.leaderboard import plot_boards
 from g2rec.training.grid import GridPlan, read_grid
 from g2rec.training.grid_plan import plan_grid
 from g2rec.training.grid_run import Finished, run_jobs
@@ -131,6 +132,29 @@ def test_the_table(here: Path, table: dict[str, Any]) -> None:
     assert f"N@10 masked − {best}" in markdown and "150 users" in markdown
     for kind in ("png", "svg"):
         assert (here / "out" / f"toy.{kind}").stat().st_size > 5_000
+    drawn = (here / "out" / "toy.svg").read_text()
+    assert "N@10 masked, minus G2Rec" in drawn and "best baseline, masked" in drawn
+
+
+@pytest.mark.parametrize(
+    "kept, shown, lacking",
+    [
+        (["G2Rec", "no prefix"], ["minus G2Rec", ">G2Rec<"], [">baseline<", "best baseline"]),
+        (["Popularity"], [">baseline<"], [">G2Rec<", "minus", "best baseline"]),
+    ],
+)
+def test_a_plot_names_what_it_shows(
+    here: Path, table: dict[str, Any], tmp_path: Path, kept: list[str], shown: list[str], lacking: list[str]
+) -> None:
+    figures = json.loads((here / "out" / "leaderboard.json").read_text())
+    (board,) = figures["boards"]
+    board["rows"] = [row for row in board["rows"] if row["name"] in kept]
+    for field in ("best_baseline", "reference"):
+        board[field] = board[field] if board[field] in kept else None
+    plot_boards(figures, tmp_path)
+    drawn = (tmp_path / "toy.svg").read_text()
+    assert [text for text in (*shown, *kept) if text not in drawn] == []
+    assert [text for text in lacking if text in drawn] == []
 
 
 def test_what_is_done_is_not_done_again(
