@@ -23,10 +23,12 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow.parquet as pq
 import torch
+from _refusal import refusal
 from jsonargparse import CLI
 from sklearn.metrics import adjusted_mutual_info_score
 from tqdm import tqdm
 
+from g2rec.artifacts import read_json, write_json
 from g2rec.encoders import GraphSAGEConfig
 from g2rec.prototypes import GraphHeadConfig, kmeans
 from g2rec.sampling import NeighborSampler
@@ -70,9 +72,8 @@ def main(
         accelerator: Where to train; auto takes a GPU where there is one.
         seed: Of everything that is drawn.
     """
-    known = json.loads((run / "run.json").read_text())
-    known["content"] = str((log / "content.npy").resolve())
-    (run / "run.json").write_text(json.dumps(known, indent=2) + "\n")
+    known = {**read_json(run / "run.json"), "content": str((log / "content.npy").resolve())}
+    write_json(run / "run.json", known)
     config = RunConfig(
         seed=seed,
         encoder=GraphSAGEConfig(embedding_dim=dim),
@@ -181,4 +182,5 @@ class _Bar:
 
 
 if __name__ == "__main__":
-    CLI(main, as_positional=False)
+    with refusal():
+        CLI(main, as_positional=False)

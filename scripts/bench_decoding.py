@@ -41,8 +41,10 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from _refusal import refusal
 from jsonargparse import CLI
 
+from g2rec.errors import ConfigError
 from g2rec.interactions import Interactions
 from g2rec.recommenders import (
     CapturedRanking,
@@ -504,6 +506,11 @@ def main(
         model: A fitted model's folder, for the part fitted.
         interactions: The log that it was fitted on.
     """
+    if codebook_size**levels < 2 * items:
+        raise ConfigError(
+            f"random IDs for {items} items need twice as many, got {codebook_size}^{levels} = "
+            f"{codebook_size**levels}; raise levels or codebook_size"
+        )
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     gpu = device == "cuda"
@@ -587,4 +594,5 @@ def _print_widths(part: str, rows: list[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    CLI(main, as_positional=False)
+    with refusal():
+        CLI(main, as_positional=False)

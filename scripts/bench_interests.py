@@ -34,6 +34,7 @@ import networkx as nx
 import numpy as np
 import torch
 import torch.nn.functional as F
+from _refusal import refusal
 from jsonargparse import CLI
 from scipy.optimize import linear_sum_assignment
 from sklearn.linear_model import LogisticRegression
@@ -292,4 +293,5 @@ def _cell(rows: list[dict[str, Any]], name: str) -> str:
 
 
 if __name__ == "__main__":
-    CLI(main, as_positional=False)
+    with refusal():
+        CLI(main, as_positional=False)

@@ -37,6 +37,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 import torch.nn.functional as F
+from _refusal import refusal
 from jsonargparse import ArgumentParser
 
 from g2rec.artifacts import read_json, write_json
@@ -318,4 +319,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with refusal():
+        main()

@@ -25,6 +25,7 @@ from typing import Any, Literal
 import networkx as nx
 import numpy as np
 import torch
+from _refusal import refusal
 from jsonargparse import CLI
 from scipy.sparse import csr_matrix, diags
 from scipy.sparse.linalg import svds
@@ -260,4 +261,5 @@ def _cell(rows: list[dict[str, Any]], name: str) -> str:
 
 
 if __name__ == "__main__":
-    CLI(main, as_positional=False)
+    with refusal():
+        CLI(main, as_positional=False)

@@ -39,6 +39,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from _refusal import refusal
 from jsonargparse import CLI
 
 from g2rec.graph import InteractionGraph
@@ -76,6 +77,8 @@ def main(
             with and without replacement; 20 events a user, a thousand an item.
         out: Folder for sampling.png and sampling.json.
     """
+    for graph in graphs:
+        InteractionGraph.load(graph)
     with tempfile.TemporaryDirectory() as scratch:
         opened = [_generated(count, Path(scratch)) for count in events] + list(graphs)
         rows: list[dict[str, Any]] = []
@@ -630,4 +633,5 @@ def note(message: str) -> None:
 
 
 if __name__ == "__main__":
-    CLI(main, as_positional=False)
+    with refusal():
+        CLI(main, as_positional=False)

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from _refusal import refusal
 from jsonargparse import CLI
 
 _K = 10
@@ -152,7 +153,10 @@ def serving(bundle: Path, **settings: Any) -> Iterator[Server]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:
             assert process.stdout is not None
-            parts = urlsplit(process.stdout.readline().split()[0])
+            address = process.stdout.readline()
+            if not address:  # it has said why
+                raise SystemExit(process.wait())
+            parts = urlsplit(address.split()[0])
             yield Server(str(parts.hostname), int(parts.port or 0), process.pid)
         finally:
             process.terminate()
@@ -265,4 +269,5 @@ def main(
 
 
 if __name__ == "__main__":
-    CLI(main, as_positional=True)
+    with refusal():
+        CLI(main, as_positional=True)

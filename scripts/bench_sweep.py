@@ -11,6 +11,7 @@ import dataclasses
 import json
 
 import numpy as np
+from _refusal import refusal
 from scipy.stats import spearmanr
 from sklearn.metrics import adjusted_mutual_info_score
 
@@ -82,4 +83,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with refusal():
+        main()

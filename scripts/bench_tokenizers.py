@@ -37,6 +37,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
+from _refusal import refusal
 from jsonargparse import CLI
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse.linalg import svds
@@ -390,4 +391,5 @@ def _cell(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    CLI(main, as_positional=False)
+    with refusal():
+        CLI(main, as_positional=False)

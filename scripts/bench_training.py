@@ -14,7 +14,6 @@ import copy
 import datetime
 import json
 import statistics
-import sys
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -23,11 +22,11 @@ from unittest import mock
 
 import numpy as np
 import torch
+from _refusal import refusal
 from bench_decoding import seconds_of
 from jsonargparse import CLI
 from torch.profiler import ProfilerActivity, profile
 
-from g2rec.errors import G2RecError
 from g2rec.interactions import Interactions
 from g2rec.recommenders import G2Rec
 from g2rec.recommenders._transformer import Packed
@@ -142,8 +141,5 @@ def report(rows: list[dict[str, Any]], batches: list[torch.Tensor]) -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with refusal():
         CLI(main, as_positional=False)
-    except G2RecError as error:
-        print(error, file=sys.stderr)
-        raise SystemExit(2) from None

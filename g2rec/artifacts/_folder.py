@@ -191,7 +191,7 @@ def open_folder(
     """
     if not path.is_dir():
         raise ArtifactError(
-            f"expected a {kind} folder at {path}, found none; run the stage that writes it first"
+            f"expected a folder of kind {kind} at {path}, found none; check the path, or run its stage first"
         )
     manifest = read_json(path / "manifest.json")
     try:
@@ -235,7 +235,10 @@ def _check(path: Path, manifest: Mapping[str, Any], kind: str) -> None:
             + ("update g2rec" if newer else "run its stage again")
         )
     if manifest["kind"] != kind:
-        raise ArtifactError(f"expected a {kind} folder at {path}, found a {manifest['kind']}; check the path")
+        found = manifest["kind"]
+        raise ArtifactError(
+            f"expected a folder of kind {kind} at {path}, found one of kind {found}; check the path"
+        )
     body = {key: value for key, value in manifest.items() if key != "content_hash"}
     if manifest["content_hash"] != fingerprint(body):
         raise ArtifactError(

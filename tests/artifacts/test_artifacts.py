@@ -77,7 +77,7 @@ def test_edited_manifest_is_refused(tmp_path: Path) -> None:
 
 def test_other_kind_is_refused(tmp_path: Path) -> None:
     save(tmp_path / "f")
-    with pytest.raises(ArtifactError, match=r"expected a graph folder .* found a thing"):
+    with pytest.raises(ArtifactError, match=r"expected a folder of kind graph .* found one of kind thing"):
         open_folder(tmp_path / "f", "graph")
 
 

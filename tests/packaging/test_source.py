@@ -1,8 +1,10 @@
 """The checkout itself: rooms import one way, packaging lists all of them, the scripts are sound."""
 
 import configparser
+import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,37 @@ def test_the_constraints_pin_every_requirement() -> None:
 @pytest.mark.parametrize("script", ["scripts/_setup.sh", "scripts/quickstart", "scripts/test", ".ci/run"])
 def test_the_scripts_are_sound_bash(script: str) -> None:
     assert subprocess.run(["bash", "-n", str(ROOT / script)], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (
+            "bench_training.py --model MISSING --interactions MISSING",
+            "expected a folder of kind interactions at",
+        ),
+        ("bench_billion.py --log MISSING --run MISSING", "run.json is missing"),
+        ("bench_joint.py amazon-beauty --out OUT --mirror MISSING", "it is missing; check the folder"),
+    ],
+)
+def test_a_benchmark_refuses_a_wrong_path_in_one_sentence(tmp_path: Path, words: str, said: str) -> None:
+    given = words.replace("MISSING", str(tmp_path / "missing")).replace("OUT", str(tmp_path / "out"))
+    script, *arguments = given.split()
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / script), *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"{script}: ") and said in line
+
+
+def test_every_benchmark_refuses() -> None:
+    scripts = {path.name: path.read_text() for path in (ROOT / "scripts").glob("bench_*.py")}
+    assert scripts and [name for name in scripts if "    with refusal():\n" not in scripts[name]] == []
 
 
 def test_an_old_python_is_refused_in_one_sentence(tmp_path: Path) -> None:

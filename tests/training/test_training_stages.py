@@ -140,5 +140,5 @@ def test_another_tokenizer_at_the_same_path_redoes_what_began_from_it(home: Path
     earlier.save(tmp_path / "earlier")
     assert key() != before
     shutil.rmtree(tmp_path / "earlier")
-    with pytest.raises(ArtifactError, match="expected a tokenizer folder"):
+    with pytest.raises(ArtifactError, match="expected a folder of kind tokenizer"):
         key()
