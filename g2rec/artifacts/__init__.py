@@ -2,7 +2,14 @@
 
 from g2rec.artifacts._fingerprint import derive_seed, fingerprint, to_plain
 from g2rec.artifacts._folder import FORMAT_VERSION, Folder, adopt_folder, open_folder, save_folder
-from g2rec.artifacts._io import disk_error, hash_file, read_json, replace_path, write_json
+from g2rec.artifacts._io import (
+    check_replaceable,
+    disk_error,
+    hash_file,
+    read_json,
+    replace_path,
+    write_json,
+)
 from g2rec.artifacts._stage import StageRecord, read_record
 
 __all__ = [
@@ -10,6 +17,7 @@ __all__ = [
     "Folder",
     "StageRecord",
     "adopt_folder",
+    "check_replaceable",
     "derive_seed",
     "disk_error",
     "fingerprint",

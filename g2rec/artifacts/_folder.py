@@ -26,7 +26,15 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from g2rec.artifacts._fingerprint import fingerprint, to_plain
-from g2rec.artifacts._io import disk_error, hash_file, read_json, replace_path, temporary_sibling, write_json
+from g2rec.artifacts._io import (
+    check_replaceable,
+    disk_error,
+    hash_file,
+    read_json,
+    replace_path,
+    temporary_sibling,
+    write_json,
+)
 from g2rec.errors import ArtifactError
 
 FORMAT_VERSION = 1
@@ -99,12 +107,13 @@ def save_folder(
         meta: Plain values that the artefact needs when it is loaded.
 
     Raises:
-        ArtifactError: If the disk refuses the write; the old folder, if any, is untouched.
+        ArtifactError: If the disk refuses the write, or something stands there that g2rec did not write;
+            it is untouched.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    check_replaceable(path)
     temporary = temporary_sibling(path)
     try:
-        temporary.mkdir()
+        temporary.mkdir(parents=True)
         files: dict[str, dict[str, Any]] = {}
         for name, array in (arrays or {}).items():
             np.save(temporary / f"{name}.npy", np.ascontiguousarray(array), allow_pickle=False)
@@ -154,8 +163,10 @@ def adopt_folder(
         meta: Plain values that the artefact needs when it is loaded.
 
     Raises:
-        ArtifactError: If the disk refuses the write; ``written`` and the old folder are untouched.
+        ArtifactError: If the disk refuses the write, or something stands there that g2rec did not write;
+            it and ``written`` are untouched.
     """
+    check_replaceable(path)
     try:
         (written / "manifest.json").unlink(missing_ok=True)
         files: dict[str, dict[str, Any]] = {}

@@ -1,5 +1,7 @@
 """Small file operations that never leave half a file behind."""
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -46,15 +48,41 @@ def replace_path(temporary: Path, final: Path) -> None:
         temporary.replace(final)
 
 
+def check_replaceable(path: Path) -> None:
+    """Refuse a place for a folder where something stands that g2rec did not write.
+
+    Raises:
+        ArtifactError: If there is a file, or a folder that holds anything and has no manifest of ours.
+    """
+    if not path.name:
+        raise ArtifactError(f"expected a folder's name to write to, got {str(path)!r}; name a new folder")
+    if path.is_dir():
+        manifest = path / "manifest.json"
+        if not any(path.iterdir()):
+            return
+        try:
+            ours = "kind" in json.loads(manifest.read_text())
+        except (OSError, ValueError, TypeError):
+            ours = manifest.is_file()  # one that was damaged
+        if ours:
+            return
+    if path.exists():
+        what = "a folder with other files" if path.is_dir() else "a file"
+        raise ArtifactError(
+            f"{path} is {what}, which g2rec did not write and does not replace; choose another place"
+        )
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write JSON whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_sibling(path)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(json.dumps(value, indent=2) + "\n")
         replace_path(temporary, path)
     except BaseException as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise disk_error(path, error) from error
         raise
@@ -64,7 +92,7 @@ def read_json(path: Path) -> Any:
     """Read JSON; a missing or damaged file is an `ArtifactError`."""
     try:
         return json.loads(path.read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise ArtifactError(f"{path} is missing; run the stage that writes it first") from None
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ArtifactError(
@@ -75,6 +103,6 @@ def read_json(path: Path) -> Any:
 def disk_error(path: Path, error: OSError) -> ArtifactError:
     """The one sentence for a write that failed, such as on a full disk."""
     reason = error.strerror or str(error)
-    return ArtifactError(
-        f"writing {path} failed: {reason}; nothing was changed there, free some space and run again"
-    )
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    mend = "free some space" if full else "mend that or choose another place"
+    return ArtifactError(f"writing {path} failed: {reason}; nothing was changed there, {mend} and run again")

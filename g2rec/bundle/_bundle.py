@@ -1,6 +1,8 @@
 """The fitted rooms as one thing that recommends."""
 
+import contextlib
 import dataclasses
+import logging
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +16,16 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from g2rec import __version__
-from g2rec.artifacts import Folder, disk_error, open_folder, read_json, replace_path, save_folder
+from g2rec.artifacts import (
+    Folder,
+    check_replaceable,
+    disk_error,
+    hash_file,
+    open_folder,
+    read_json,
+    replace_path,
+    save_folder,
+)
 from g2rec.bundle._card import CardFacts, CardSizes, render_card
 from g2rec.bundle._ids import (
     ExternalId,
@@ -46,6 +57,8 @@ from g2rec.prototypes import InterestPrototypes
 from g2rec.recommenders import G2Rec, RankingMode
 from g2rec.tokenizers import ItemTokenizer, SemanticIds, load_tokenizer
 
+logger = logging.getLogger(__name__)
+
 _PARTS: dict[str, Callable[[Path], Any]] = {
     "interactions": Interactions.load,
     "embeddings": NodeEmbeddings.load,
@@ -56,6 +69,7 @@ _PARTS: dict[str, Callable[[Path], Any]] = {
     "content_embedding": ContentEmbedding.load,
 }
 CARD = "README.md"
+EDITED_CARD = "README.edited.md"
 _OPTIONAL = ("tokenizer", "content_embedding")
 """What new items need, and older bundles lack."""
 
@@ -113,14 +127,17 @@ class Bundle:
         """Write the bundle whole or not at all, with a model card (README.md) that is for people to edit.
 
         Args:
-            path: The bundle's folder; an older bundle there is replaced.
+            path: The bundle's folder; an older bundle there is replaced, and its card, if somebody edited it,
+                kept beside the new one as README.edited.md.
             config: The settings of the run, kept in the manifest.
             made_from: Content hashes of the run's artefacts, kept in the manifest.
 
         Raises:
-            ArtifactError: If the disk refuses the write; an older bundle is untouched.
+            ArtifactError: If the disk refuses the write, or something stands there that is no folder of
+                g2rec's; it is untouched.
         """
         path = Path(path)
+        check_replaceable(path)
         staging = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         shutil.rmtree(staging, ignore_errors=True)
         try:
@@ -130,11 +147,17 @@ class Bundle:
                 if part is not None:
                     saved = part.save(staging / "parts" / name, made_from=dict(hashes))
                     hashes[name] = saved.content_hash
-            meta = {"parts": hashes, "card": dataclasses.asdict(self.card), "g2rec": __version__}
+            card = staging / CARD
+            card.write_text(render_card(self.card, self._sizes(tuple(hashes))), encoding="utf-8")
+            meta = {
+                "parts": hashes,
+                "card": dataclasses.asdict(self.card),
+                "card_sha256": hash_file(card),
+                "g2rec": __version__,
+            }
             save_folder(staging / "bundle", "bundle", config=config, made_from=made_from, meta=meta)
-            (staging / "bundle" / CARD).write_text(
-                render_card(self.card, self._sizes(tuple(hashes))), encoding="utf-8"
-            )
+            card.rename(staging / "bundle" / CARD)
+            _keep_edited_card(path, staging / "bundle")
             for name in hashes:
                 (staging / "parts" / name).rename(staging / "bundle" / name)
             replace_path(staging / "bundle", path)
@@ -649,3 +672,16 @@ def check_count(k: Any, most: int | None, noun: str) -> None:
     raise ConfigError(
         f"expected k between 1 and the {most} {noun}, got {k}; {'raise' if k < 1 else 'lower'} k"
     )
+
+
+def _keep_edited_card(old: Path, new: Path) -> None:
+    """Take the card of an older bundle along if it is not as g2rec wrote it."""
+    if (old / EDITED_CARD).is_file():
+        shutil.copyfile(old / EDITED_CARD, new / EDITED_CARD)
+    if not (old / CARD).is_file():
+        return
+    with contextlib.suppress(ArtifactError, AttributeError):
+        written = read_json(old / "manifest.json").get("meta", {}).get("card_sha256")
+        if written is not None and written != hash_file(old / CARD):
+            shutil.copyfile(old / CARD, new / EDITED_CARD)
+            logger.warning("%s: the edited %s is kept as %s", old, CARD, EDITED_CARD)

@@ -65,7 +65,7 @@ def render_card(facts: CardFacts, sizes: CardSizes) -> str:
         f"# {facts.name}",
         "A generative recommender over semantic IDs, fed with interest prototypes that were learned on the "
         f"user-item graph (g2rec {sizes.version}, after G2Rec, arXiv 2606.20554).",
-        f"```python\nimport g2rec\n\nbundle = g2rec.load({_slug(facts.name)!r})  # this folder\n"
+        "```python\nimport g2rec\n\nbundle = g2rec.load('path/to/this/folder')\n"
         "bundle.recommend([ITEM_ID, ...], k=10)\n```",
         "## Figures",
         _figures(facts, sizes),

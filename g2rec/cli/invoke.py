@@ -68,7 +68,7 @@ def _terminate(signum: int, frame: Any) -> None:
 
 
 def _refuse(message: str) -> int:
-    print(f"g2rec: {' '.join(message.split())}", file=sys.stderr)
+    print(f"g2rec: {' '.join(line.strip() for line in message.splitlines())}", file=sys.stderr)
     return 2
 
 
@@ -222,8 +222,29 @@ def _names(kind: Any) -> list[str]:
     return [field.name for field in dataclasses.fields(kind)]
 
 
+_WANTED = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "text",
+    "tuple": "a list such as [a,b]",
+    "list": "a list such as [a,b]",
+    "dict": "values by name",
+    "Path": "a path",
+}
+
+
 def one_line(error: jsonargparse.ArgumentError, *, flags: bool = True) -> str:
     """jsonargparse's message, without the types that only its authors need."""
+    told = re.match(r'Parser key "([^"]+)":', str(error))
+    wanted = re.search(
+        r"Expected (?:a )?(?:<class '(?:\w+\.)*(\w+)'>|typing\.Literal\[([^\]]*)\])", str(error)
+    )
+    came = re.search(r"(?:Given|Got) value: (.*)", str(error))
+    if told and wanted and came and (wanted[2] or wanted[1] in _WANTED):
+        what = f"one of {wanted[2].replace(chr(39), '')}" if wanted[2] else _WANTED[wanted[1]]
+        where = f"--{told[1]}" if flags else told[1]
+        return f"expected {what} for {where}, got {came[1]}; " + ("see --help" if flags else "change it")
     lines = [line.strip(" -") for line in str(error).splitlines() if line.strip()]
     telling = [
         line for line in lines[1:] if line.startswith(("Option", "Expected", "Not a valid", "No action"))

@@ -7,8 +7,10 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
+from g2rec.artifacts import disk_error
 from g2rec.cli.run_settings import Settings, read_settings
 from g2rec.cli.settings import preset_path
+from g2rec.errors import ConfigError
 from g2rec.leaderboard import cell_figures, write_leaderboard
 from g2rec.training.grid import Cell, GridConfig, GridPlan, Job, read_grid
 from g2rec.training.grid_plan import plan_grid
@@ -67,6 +69,8 @@ def leaderboard(
         return 0
     figures = make_leaderboard(plan, out, slots)
     print(f"\nTable: {out / 'leaderboard.md'}\nFigures: {out / 'leaderboard.json'}")
+    for recipe in dict.fromkeys(board["recipe"] for board in figures["boards"]):
+        print(f"Plot: {out / recipe}.png")
     if not figures["failures"]:
         return 0
     number = len(figures["failures"])
@@ -85,6 +89,8 @@ def plan_leaderboard(
     slots: int | None,
 ) -> tuple[GridPlan, int]:
     """What the command and `g2rec.compare` are asked for: the plan, and how many stages at once."""
+    if mirror is not None and not mirror.is_dir():
+        raise ConfigError(f"there is no folder {mirror}; check the path of the mirror")
     config = _grid(grid)
     settings = read_settings(config.base if base is None else base)
     plan = plan_grid(config, settings, recipes, out=out, mirror=mirror)
@@ -98,6 +104,10 @@ def make_leaderboard(plan: GridPlan, out: Path, slots: int) -> dict[str, Any]:
         What ``leaderboard.json`` holds.
     """
     pending = _describe(plan, out, slots)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise disk_error(out, error) from error
     with _Lines(plan, len(pending)) as lines:
         failures = run_jobs(pending, slots=slots, report=lines.show)
     return write_leaderboard(plan, out, failures)
@@ -126,7 +136,8 @@ class _Lines:
         self.cells: dict[Path, list[Cell]] = {}
         for cell in plan.cells:
             self.cells.setdefault(cell.job.home, []).append(cell)
-        self.bar = tqdm(total=total, unit="stage", desc="leaderboard", dynamic_ncols=True, disable=not total)
+        quiet = None if total else True  # None: in a file
+        self.bar = tqdm(total=total, unit="stage", desc="leaderboard", dynamic_ncols=True, disable=quiet)
 
     def __enter__(self) -> "_Lines":
         return self

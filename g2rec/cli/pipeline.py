@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from g2rec.artifacts import read_json, write_json
+from g2rec.artifacts import check_replaceable, read_json, write_json
 from g2rec.cli.settings import write_settings
 from g2rec.cli.show import Download, Steps, announce, print_interests, print_recommendations
 from g2rec.errors import ArtifactError, ConfigError
@@ -13,6 +13,7 @@ from g2rec.leaderboard import format_table
 from g2rec.recipes import NetworkError, load_recipe
 from g2rec.report import write_report
 from g2rec.training.log_run import LogRun
+from g2rec.training.overrides import check_settings
 from g2rec.training.pipeline import Run
 from g2rec.training.run_config import RunConfig
 
@@ -113,6 +114,8 @@ def evaluate(run: Path, settings: RunConfig) -> None:
 def open_run(folder: Path, recipe: str, settings: RunConfig, mirror: Path | None, *stages: str) -> Run:
     """A run, with what the later commands need kept in its folder."""
     parsed = load_recipe(recipe)
+    check_settings(settings)
+    check_replaceable(folder / "bundle")
     known = {"recipe": recipe, "mirror": None if mirror is None else str(mirror.resolve())}
     write_json(folder / "run.json", known)
     write_settings(folder / "settings.yaml", settings)

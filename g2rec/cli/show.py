@@ -19,6 +19,11 @@ def announce(record: StageRecord) -> None:
     print(f"{record.name:<26} {record.line}  [{time}]", flush=True)
 
 
+def _bar(**shown: Any) -> Any:
+    """A bar that goes when it is full, and that a file is spared."""
+    return tqdm(unit_scale=True, leave=False, disable=None, **shown)
+
+
 class Download:
     """A progress bar for the bytes of one download after the other."""
 
@@ -29,7 +34,7 @@ class Download:
         """Show that ``done`` bytes of ``total`` are here."""
         if self._bar is None or self._bar.n > done:
             self.close()
-            self._bar = tqdm(total=total, unit="B", unit_scale=True, desc="download", leave=False)
+            self._bar = _bar(total=total, unit="B", desc="download")
         self._bar.update(done - self._bar.n)
         if total is not None and done >= total:
             self.close()
@@ -53,7 +58,7 @@ class Steps:
         if step != self._step:
             self.close()
             self._step = step
-            self._bar = tqdm(total=total, unit_scale=True, unit=" events", desc=step, leave=False)
+            self._bar = _bar(total=total, unit=" events", desc=step)
         self._bar.update(done - self._bar.n)
 
     def close(self) -> None:

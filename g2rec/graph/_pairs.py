@@ -12,8 +12,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from g2rec.artifacts import derive_seed
-from g2rec.errors import ArtifactError, ConfigError
+from g2rec.artifacts import derive_seed, disk_error
+from g2rec.errors import ConfigError
 from g2rec.graph._bipartite import InteractionGraph
 from g2rec.graph._build_config import GraphBuildConfig, room
 from g2rec.graph._coengagement import CoEngagementGraph
@@ -115,10 +115,7 @@ def build_coengagement(
         try:
             graph = _build(histories, config, _Folder(out.absolute(), work, memory, made_from), say)
         except OSError as error:
-            reason = error.strerror or str(error)
-            raise ArtifactError(
-                f"writing {out} failed: {reason}; nothing was changed there, free some space and run again"
-            ) from error
+            raise disk_error(out, error) from error
         finally:
             shutil.rmtree(work, ignore_errors=True)
     seconds = time.monotonic() - start

@@ -30,8 +30,11 @@ def read_csv(path: Path, wanted: Sequence[str]) -> pa.Table:
         DataError: If more than 5% of the rows do not fit the header, or the file is no text.
     """
     encoding = _encoding(path)
-    with path.open(encoding=encoding, newline="") as file:
-        head = file.readline()
+    try:
+        with path.open(encoding=encoding, newline="") as file:
+            head = file.readline()
+    except UnicodeError as error:
+        raise DataError(f"{path} cannot be read as text ({error}); check the file") from None
     separator = max(_SEPARATORS, key=lambda mark: _found(head, mark, wanted))
     names = _fields(head, separator)
     stray: list[csv.InvalidRow] = []

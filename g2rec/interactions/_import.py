@@ -1,8 +1,10 @@
 """A user's own event log becomes a dataset and a recipe."""
 
+import contextlib
 import json
 import logging
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import json as arrow_json
 
-from g2rec.artifacts import replace_path
+from g2rec.artifacts import disk_error, replace_path
 from g2rec.errors import ConfigError, DataError
 from g2rec.interactions._csv import count, read_csv
 from g2rec.interactions._times import read_times
@@ -26,6 +28,7 @@ from g2rec.recipes import (
     as_ids,
     cache_dir,
     dump_recipe,
+    list_recipes,
     read_parquet,
     take_column,
 )
@@ -34,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 _SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl")
 _WHOLE = r"^(0|-?[1-9][0-9]{0,17})(\.0)?$"
+_OWN = "your own data"
 _EVENTS, _ITEMS = Path("events"), Path("items")
 """What messages call tables that come from no file."""
 
@@ -69,13 +73,14 @@ def import_events(
         recipe_dir: Where ``NAME.yaml`` goes.
 
     Raises:
-        ConfigError: For a name that is no file name, or ``title`` or ``text`` without ``items_path``.
+        ArtifactError: If the disk refuses a write.
+        ConfigError: For a name that is no file name, or of a recipe that g2rec ships; ``title`` or ``text``
+            without ``items_path``.
         DataError: If a file or column is missing or damaged, ids do not fit, or too many rows have no time.
     """
     events_label = _EVENTS if isinstance(events_path, pa.Table) else events_path
     name = name or re.sub(r"[^A-Za-z0-9]+", "-", events_label.stem).strip("-").lower()
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
-        raise ConfigError(f"a recipe's name has letters, digits, dots, dashes and underscores, got {name!r}")
+    _check_name(name, recipe_dir)
     text = (text,) if isinstance(text, str) else tuple(text)
     if items_path is None and (title or text):
         raise ConfigError("a title or text column needs a table of items; give items as well")
@@ -88,7 +93,7 @@ def import_events(
     recipe = Recipe(
         name=name,
         title=f"{name}, imported from {events_label.name}",
-        licence="your own data",
+        licence=_OWN,
         sources=(
             Source(reader="mirror", folder=str((out_dir or cache_dir() / "imported" / name).resolve())),
         ),
@@ -99,15 +104,28 @@ def import_events(
         ),
     )
     folder = Path(str(recipe.sources[0].folder))
+    _write(recipe_dir / f".{name}.check", "")  # before the data, which would be of no use alone
+    (recipe_dir / f".{name}.check").unlink()
     _write(folder / "interactions.parquet", events)
     _write(folder / "items.parquet", items)
     _write(recipe_dir / f"{name}.yaml", dump_recipe(recipe))
     return recipe
 
 
+def _check_name(name: str, recipe_dir: Path) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+        raise ConfigError(f"a recipe's name has letters, digits, dots, dashes and underscores, got {name!r}")
+    known = {recipe.name: recipe for recipe in list_recipes()} if recipe_dir == Path("graphs") else {}
+    if name in known:
+        if known[name].licence != _OWN:
+            raise ConfigError(f"g2rec ships a recipe called {name}; give yours another name")
+        logger.warning("%s: the recipe and data that were imported under this name are replaced", name)
+
+
 def _read_events(source: Path | pa.Table, user: str, item: str, time: str | None) -> pa.Table:
     wanted = [user, item, *([time] if time else [])]
     table, path = (source, _EVENTS) if isinstance(source, pa.Table) else (read_table(source, wanted), source)
+    _check_twins(table, path)
     for role, name in zip(("user", "item", "time"), wanted, strict=False):
         _check_column(table, name, path, role)
     columns = {"user": _read_ids(table, user, path), "item": _read_ids(table, item, path)}
@@ -120,6 +138,12 @@ def _read_events(source: Path | pa.Table, user: str, item: str, time: str | None
     if not events.num_rows:
         raise DataError(f"no row of {path} has {' and '.join(wanted)}; check the columns")
     return events
+
+
+def _check_twins(table: pa.Table, path: Path) -> None:
+    twins = [name for name, held in Counter(table.column_names).items() if held > 1]
+    if twins:
+        raise DataError(f"{path} has more than one column called {twins[0]}; rename one of them")
 
 
 def _check_column(table: pa.Table, name: str, path: Path, role: str) -> None:
@@ -151,6 +175,7 @@ def _read_items(
         return pa.table({"item": known.sort()})
     wanted = [item, *([title] if title else []), *text]
     table, path = (source, _ITEMS) if isinstance(source, pa.Table) else (read_table(source, wanted), source)
+    _check_twins(table, path)
     for role, name in [("item", item), *([("title", title)] if title else []), *(("text", n) for n in text)]:
         _check_column(table, name, path, role)
     key = _read_ids(table, item, path)
@@ -170,6 +195,8 @@ def _read_items(
             f"{len(known):,}",
         )
     first = np.sort(np.unique(key.to_numpy(zero_copy_only=False), return_index=True)[1])
+    if len(first) < len(key):
+        logger.warning("%s: left out %s of items that came before", path.name, count(len(key) - len(first)))
     columns = {"item": key.take(pa.array(first))}
     table = table.take(pa.array(first))
     if title:
@@ -223,17 +250,17 @@ def as_table(frame: Any) -> pa.Table:
 
 def _plain_columns(table: pa.Table) -> pa.Table:
     """Without what only some libraries know: pandas' index, categories, and other layouts of text."""
-    columns = {}
-    for name in table.column_names:
-        column = table[name]
+    columns, names = [], []
+    for name, column in zip(table.column_names, table.columns, strict=True):
         if name.startswith("__index_level_"):
             continue
         if pa.types.is_dictionary(column.type):
             column = column.cast(column.type.value_type)
         if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
             column = column.cast(pa.string())
-        columns[name] = column
-    return pa.table(columns)
+        columns.append(column)
+        names.append(name)
+    return pa.table(columns, names=names)
 
 
 def _write(path: Path, content: pa.Table | str) -> None:
@@ -247,5 +274,6 @@ def _write(path: Path, content: pa.Table | str) -> None:
             pq.write_table(content, temporary)
         replace_path(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise DataError(f"writing {path} failed: {error.strerror}; free some space and run again") from error
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise disk_error(path, error) from error

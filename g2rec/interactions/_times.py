@@ -23,11 +23,16 @@ _DATE = re.compile(
 """01/12/2010 08:26, 1.12.2010 or 12-01-2010 8:26 AM."""
 _UNITS = ((1e17, 1e9, "nano"), (1e14, 1e6, "micro"), (1e11, 1e3, "milli"))
 """From this number on, so many a second: 1e11 seconds are the year 5138, 1e11 milliseconds 1973."""
+_RECENT = 1e9
+"""Seconds since 1970 until 2001: smaller numbers may be seconds since anything."""
+_COMPACT = {8: "%Y%m%d", 14: "%Y%m%d%H%M%S"}
+"""By digits: 20101201 and 20101201082600, which as seconds would be in August 1970 and the year 640,000."""
 
 
 def read_times(values: pa.Array, name: str, path: Path) -> pa.Array:
     """Seconds since 1970, null where there is no time: from numbers (seconds, milli-, micro- or nanoseconds),
-    timestamps, dates, or text with one of these, ISO dates, or days, months and years (UTC if no zone).
+    dates such as 20101201, timestamps, dates, or text with one of these, ISO dates, or days, months and years
+    (UTC if no zone).
 
     Whether 01/12/2010 is in January or December is read from the other rows: a number above 12 is a day.
 
@@ -37,8 +42,8 @@ def read_times(values: pa.Array, name: str, path: Path) -> pa.Array:
         path: The file, for messages.
 
     Raises:
-        DataError: If more than 5% of the rows have no time, days and months cannot be told apart, or a time
-            is negative.
+        DataError: If more than 5% of the rows have no time or one that cannot be read, days and months cannot
+            be told apart, units are mixed, or a time is negative.
     """
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
@@ -52,24 +57,45 @@ def read_times(values: pa.Array, name: str, path: Path) -> pa.Array:
         seconds = _scaled(seconds, name, path)
     seconds = as_seconds(seconds, name, path, gaps=True)
     if seconds.null_count:
-        row = pc.index(pc.is_null(seconds), True).as_py()
-        held = values[row].as_py()
-        what = f"row {row + 1} has {'none' if held is None else repr(held)}"
+        what = _lacking(values, pc.is_null(seconds))
         if seconds.null_count > LEFT_OUT * len(seconds):
             raise DataError(
                 f"{path}: column {name} should hold times (seconds, ISO dates, or days, months and years), "
-                f"and {seconds.null_count:,} of {len(seconds):,} rows have none: {what}; mend or drop them"
+                f"and {seconds.null_count:,} of {len(seconds):,} rows do not: {what}; mend or drop them"
             )
-        logger.warning(
-            "%s: left out %s without a time in %s: %s", path.name, count(seconds.null_count), name, what
-        )
+        logger.warning("%s: left out %s of %s: %s", path.name, count(seconds.null_count), name, what)
     return seconds
+
+
+def _lacking(values: pa.Array, lacking: pa.Array) -> str:
+    """How many rows are empty, and how many cannot be read, with the first of these."""
+    empty = pc.is_null(values, nan_is_null=True)
+    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+        empty = pc.or_(empty, pc.fill_null(pc.equal(pc.utf8_trim_whitespace(values), ""), True))
+    unread = pc.and_(lacking, pc.invert(empty))
+    parts = [
+        f"{number:,} {said}"
+        for number, said in ((pc.sum(pc.and_(lacking, empty)).as_py(), "without a time"),
+                             (pc.sum(unread).as_py(), "with one that cannot be read"))
+        if number
+    ]  # fmt: skip
+    first = pc.index(unread if pc.any(unread).as_py() else lacking, True).as_py()
+    held = values[first].as_py()
+    return f"{', '.join(parts)}, such as row {first + 1}" + (f", {held!r}" if pc.any(unread).as_py() else "")
 
 
 def _scaled(numbers: pa.Array, name: str, path: Path) -> pa.Array:
     if numbers.null_count == len(numbers):
         return numbers
-    middle = float(np.median(numbers.drop_null().to_numpy(zero_copy_only=False)))
+    held = numbers.drop_null().to_numpy(zero_copy_only=False)
+    middle = float(np.median(held))
+    for digits, form in _COMPACT.items():
+        if len(f"{abs(middle):.0f}") == digits:
+            days = _compact(numbers, form)
+            if days is not None:
+                logger.warning("%s: %s such as %.0f read as year, month, day", path.name, name, held[0])
+                return days
+    _one_unit(numbers, name, path)
     for least, unit, word in _UNITS:
         if middle >= least:
             logger.warning("%s: %s read as %sseconds since 1970", path.name, name, word)
@@ -77,6 +103,35 @@ def _scaled(numbers: pa.Array, name: str, path: Path) -> pa.Array:
                 return pc.divide(numbers, pa.scalar(int(unit), numbers.type))
             return pc.divide(numbers, unit)
     return numbers
+
+
+def _compact(numbers: pa.Array, form: str) -> pa.Array | None:
+    """Seconds of numbers that are all dates of the years 1900 to 2100 in this form, else None."""
+    coded = numbers.dictionary_encode()
+    seconds = []
+    for value in coded.dictionary.to_pylist():
+        try:
+            moment = datetime.datetime.strptime(f"{value:.0f}", form).replace(tzinfo=datetime.UTC)
+        except ValueError:
+            return None
+        if not 1900 <= moment.year <= 2100:
+            return None
+        seconds.append(moment.timestamp())
+    return pa.array(seconds, pa.float64()).take(coded.indices)
+
+
+def _one_unit(numbers: pa.Array, name: str, path: Path) -> None:
+    """Refuse seconds beside milliseconds: one of the two would be thousands of years away."""
+    held = pc.fill_null(numbers, 0).to_numpy(zero_copy_only=False)
+    units = np.digitize(held, sorted(least for least, _, _ in _UNITS))
+    recent = np.flatnonzero(held >= _RECENT)
+    other = recent[units[recent] != units[recent[:1]]] if len(recent) else recent
+    if len(other):
+        raise DataError(
+            f"{path}: column {name} should hold times of one unit, row {recent[0] + 1} has "
+            f"{numbers[int(recent[0])]} and row {other[0] + 1} has {numbers[int(other[0])]}; write all as "
+            "seconds"
+        )
 
 
 def _of_text(text: pa.Array, name: str, path: Path) -> pa.Array:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from g2rec.artifacts import replace_path
+from g2rec.artifacts import disk_error, replace_path
 
 _BASELINE, _OURS, _INK = "#4e79a7", "#d1600a", "#333333"
 _STYLE: dict[Any, Any] = {
@@ -42,6 +42,9 @@ def plot_boards(figures: Mapping[str, Any], out: Path) -> list[Path]:
 
     Returns:
         The files.
+
+    Raises:
+        ArtifactError: If the disk refuses a write.
     """
     files = []
     for recipe in dict.fromkeys(board["recipe"] for board in figures["boards"]):
@@ -51,8 +54,12 @@ def plot_boards(figures: Mapping[str, Any], out: Path) -> list[Path]:
             for kind, options in (("png", {"dpi": 160}), ("svg", {"metadata": {"Date": None}})):
                 file = out / f"{recipe}.{kind}"
                 temporary = out / f".{recipe}.tmp.{kind}"
-                figure.savefig(temporary, **options)
-                replace_path(temporary, file)
+                try:
+                    figure.savefig(temporary, **options)
+                    replace_path(temporary, file)
+                except OSError as error:
+                    temporary.unlink(missing_ok=True)
+                    raise disk_error(file, error) from error
                 files.append(file)
     return files
 

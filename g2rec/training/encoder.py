@@ -72,8 +72,8 @@ class LinkConfig:
         """Raise `ConfigError` if a value is out of range."""
         if len(self.fanouts) != num_layers:
             raise ConfigError(
-                f"fanouts needs one number per layer, {num_layers}, got {len(self.fanouts)}; "
-                "change one of them"
+                f"links.fanouts needs one number per layer of the encoder, {num_layers}, got "
+                f"{len(self.fanouts)}; change it or encoder.num_layers"
             )
         for name, least in (("num_edges", 2), ("num_negatives", 1), ("num_in_batch", 0)):
             if getattr(self, name) < least:

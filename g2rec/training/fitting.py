@@ -275,7 +275,13 @@ class _Progress(L.Callback):
         start = trainer.current_epoch * steps
         total = None if self.minutes else epochs * steps
         self.bar = tqdm(
-            total=total, initial=start, desc=self.name, unit="step", leave=False, dynamic_ncols=True
+            total=total,
+            initial=start,
+            desc=self.name,
+            unit="step",
+            leave=False,
+            dynamic_ncols=True,
+            disable=None,  # in a file it would be one endless line
         )
 
     def on_train_batch_end(

@@ -16,7 +16,7 @@ import yaml
 from g2rec.artifacts import read_json
 from g2rec.errors import ArtifactError, ConfigError
 from g2rec.recipes import Recipe
-from g2rec.training.overrides import override
+from g2rec.training.overrides import override, shortened
 from g2rec.training.pipeline import Run
 from g2rec.training.run_config import RunConfig
 
@@ -71,7 +71,8 @@ def read_grid(source: Path | Mapping[str, Any]) -> GridConfig:
         raise ConfigError(f"{source} cannot be read as YAML ({error}); mend it") from None
     if not isinstance(held, dict):
         raise ConfigError(
-            f"expected a grid's settings by name in {source}, got {held!r}; see g2rec leaderboard --help"
+            f"expected a grid's settings by name in {source}, got {shortened(held)}; "
+            "see g2rec leaderboard --help"
         )
     try:
         return override(GridConfig(), held)

@@ -8,7 +8,7 @@ from typing import get_args
 from g2rec.artifacts import fingerprint
 from g2rec.errors import ConfigError, DataError
 from g2rec.interactions import InteractionsConfig
-from g2rec.recipes import Recipe, load_recipe
+from g2rec.recipes import Recipe, list_recipes, load_recipe
 from g2rec.training.grid import Cell, GridConfig, GridPlan, Job
 from g2rec.training.overrides import check_settings, override
 from g2rec.training.pipeline import ROOM_VERSION, TITLES, Run
@@ -63,6 +63,13 @@ def plan_grid(
                         place = (name, protocol, row, seed)
                         if place not in cells:
                             cells[place] = builder.cell(protocol, seed, row)
+    known_names = {*known, *(recipe.name for recipe in list_recipes())}
+    for name in config.per_recipe:
+        if name not in known_names:
+            raise ConfigError(
+                f"per_recipe has settings for {name}, which is no recipe; known recipes are "
+                f"{', '.join(sorted(known_names))}"
+            )
     missing = [name for name in named if name not in builders]
     if missing:
         raise ConfigError(f"no part of the grid has the recipe {missing[0]}; it has {', '.join(known)}")
@@ -185,6 +192,13 @@ def _check_rows(config: GridConfig) -> None:
         if row not in (*BASELINES, "g2rec", *config.rows):
             known = ", ".join(["g2rec", *BASELINES, *config.rows])
             raise ConfigError(f"there is no row {row}; known rows are {known}")
+    if config.rows and config.parts == GridConfig().parts:
+        raise ConfigError(
+            f"the grid has the rows {', '.join(config.rows)}, and no parts that list them; add parts"
+        )
+    for seed in [seed for part in config.parts for seed in part.seeds]:
+        if seed < 0:
+            raise ConfigError(f"expected seeds of 0 or more, got {seed}; change it")
     for protocol in config.protocols:
         if not protocol.replace("_", "").replace("-", "").isalnum():
             raise ConfigError(f"expected a protocol's name of letters, digits, - and _, got '{protocol}'")

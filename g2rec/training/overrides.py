@@ -42,6 +42,8 @@ def check_settings(settings: Any) -> None:
         check = getattr(getattr(settings, field.name), "check", None)
         if check is not None and not inspect.signature(check).parameters:
             check()
+    if hasattr(settings, "links"):
+        settings.links.check(settings.encoder.num_layers)
 
 
 def _set(settings: Any, names: list[str], value: Any, where: str) -> Any:
@@ -50,7 +52,7 @@ def _set(settings: Any, names: list[str], value: Any, where: str) -> Any:
     if head == "init_args" and rest:  # as settings files with a class_path have it
         return _set(settings, rest, value, where)
     if head not in hints:
-        known = f"; {type(settings).__name__} has {', '.join(hints)}" if hints else ""
+        known = f"; known here are {', '.join(hints)}" if hints else ""
         raise ConfigError(f"there is no setting {where}{known}")
     held = getattr(settings, head)
     if not rest:
@@ -118,4 +120,10 @@ def _classes(hint: Any) -> list[Any]:
 
 
 def _refusal(where: str, expected: str, value: Any) -> ConfigError:
-    return ConfigError(f"expected {expected} for {where}, got {value!r}; change it")
+    return ConfigError(f"expected {expected} for {where}, got {shortened(value)}; change it")
+
+
+def shortened(value: Any) -> str:
+    """What came, in a message: not the whole of a file."""
+    said = repr(value)
+    return said if len(said) <= 80 else f"{said[:77]}..."

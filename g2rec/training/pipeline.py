@@ -26,7 +26,7 @@ from g2rec.artifacts import (
 )
 from g2rec.bundle import Bundle, CardFacts, ContentEmbedding
 from g2rec.encoders import NodeEmbeddings
-from g2rec.errors import ArtifactError
+from g2rec.errors import ArtifactError, ConfigError
 from g2rec.evaluation import TargetRanks, check_cutoffs, paired_test, summarize
 from g2rec.graph import (
     CoEngagementConfig,
@@ -345,6 +345,11 @@ class Run:
         """
         settings = self.config.evaluation
         log = self.interactions
+        if log.num_items < max(settings.cutoffs, default=0):
+            raise ConfigError(
+                f"{self.recipe.name} has {log.num_items} items, and evaluation.cutoffs asks for the best "
+                f"{max(settings.cutoffs)}; give more data, or smaller cutoffs"
+            )
         check_cutoffs(settings.cutoffs, log.num_items)
         counts = torch.from_numpy(np.bincount(log.train_events().item_index, minlength=log.num_items))
         models: dict[str, Any] = {}

@@ -81,6 +81,29 @@ def test_other_kind_is_refused(tmp_path: Path) -> None:
         open_folder(tmp_path / "f", "graph")
 
 
+@pytest.mark.parametrize("manifest", [None, '{"name": "my web site"}'])
+def test_what_g2rec_did_not_write_is_not_replaced(tmp_path: Path, manifest: str | None) -> None:
+    (tmp_path / "f").mkdir()
+    (tmp_path / "f" / "notes.txt").write_text("mine")
+    if manifest is not None:
+        (tmp_path / "f" / "manifest.json").write_text(manifest)
+    (tmp_path / "log.csv").write_text("mine too")
+    for name, what in (("f", "a folder with other files"), ("log.csv", "a file")):
+        with pytest.raises(ArtifactError, match=f"{name} is {what}, which g2rec did not write"):
+            save(tmp_path / name)
+    assert (tmp_path / "f" / "notes.txt").read_text() == "mine"
+    assert (tmp_path / "log.csv").read_text() == "mine too"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["f", "log.csv"]
+
+
+def test_an_empty_folder_and_a_damaged_one_are_replaced(tmp_path: Path) -> None:
+    (tmp_path / "f").mkdir()
+    save(tmp_path / "f", 1)
+    (tmp_path / "f" / "manifest.json").write_text("{")
+    save(tmp_path / "f", 2)
+    assert open_folder(tmp_path / "f", "thing").meta["n"] == 2
+
+
 def test_full_disk_leaves_the_old_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save(tmp_path / "f", 1)
 

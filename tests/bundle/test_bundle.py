@@ -63,6 +63,18 @@ def test_a_failed_save_leaves_the_old_bundle(
     Bundle.load(tmp_path / "bundle")
 
 
+@pytest.mark.parametrize("name", ["mine", "log.csv"])
+def test_what_is_no_bundle_is_not_replaced(bundle: Bundle, tmp_path: Path, name: str) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    (tmp_path / "log.csv").write_text("mine")
+    with pytest.raises(ArtifactError, match="which g2rec did not write and does not replace"):
+        bundle.save(tmp_path / name)
+    assert (tmp_path / "mine" / "notes.txt").read_text() == (tmp_path / "log.csv").read_text() == "mine"
+    with pytest.raises(ArtifactError, match="expected a folder's name"):
+        bundle.save(".")
+
+
 def test_parts_of_two_runs_do_not_make_a_bundle(bundle: Bundle) -> None:
     other = make_bundle(seed=1)
     with pytest.raises(ArtifactError, match="trained on other semantic IDs"):

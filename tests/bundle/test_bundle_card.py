@@ -97,6 +97,20 @@ def test_an_edited_card_is_the_readers_own(tmp_path: Path) -> None:
     Bundle.load(tmp_path / "b")
 
 
+def test_an_edited_card_is_kept_beside_the_new_one(tmp_path: Path) -> None:
+    bundle = make_bundle()
+    bundle.save(tmp_path / "b")
+    bundle.save(tmp_path / "b")
+    assert not (tmp_path / "b" / "README.edited.md").exists()
+    written = (tmp_path / "b" / "README.md").read_text()
+    (tmp_path / "b" / "README.md").write_text(f"{written}\nOur own words.\n")
+    for _ in range(2):
+        bundle.save(tmp_path / "b")
+        assert (tmp_path / "b" / "README.md").read_text() == written
+        assert (tmp_path / "b" / "README.edited.md").read_text() == f"{written}\nOur own words.\n"
+    Bundle.load(tmp_path / "b")
+
+
 def test_a_run_writes_figures_of_its_own_model_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "toy.yaml").write_text(TOY)

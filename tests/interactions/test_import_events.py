@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from g2rec.errors import ConfigError, DataError
+from g2rec.errors import ArtifactError, ConfigError, DataError
 from g2rec.interactions import import_events, prepare
 from g2rec.recipes import load_recipe, read_dataset
 
@@ -108,9 +108,19 @@ def test_without_a_time_the_rows_are_the_order(folder):
         ({"who": ["", None, " ", None, None, None]}, "no row of .* has who and what and when"),
         ({"what": [1.0, 2.5, 1.0, 1.0, 1.0, 1.0]}, "column what should hold ids, row 2 has 2.5"),
         ({"when": [1, 2, 3, -4, 5, 6]}, "column when has the negative time -4 in row 4"),
-        ({"when": [1.0, float("nan"), 3, 4, 5, 6]}, "column when .* 1 of 6 rows have none: row 2 has nan"),
-        ({"when": [1, 2, None, 4, 5, 6]}, "column when should hold times .* row 3 has none"),
-        ({"when": ["1", "2", "3", "4", "soon", "6"]}, "column when should hold times .* row 5 has 'soon'"),
+        (
+            {"when": [1.0, float("nan"), 3, 4, 5, 6]},
+            "column when .* 1 of 6 rows do not: 1 without a time, such as row 2;",
+        ),
+        (
+            {"when": [1, 2, None, 4, 5, 6]},
+            "column when should hold times .* 1 without a time, such as row 3;",
+        ),
+        (
+            {"when": ["1", "2", "3", "4", "soon", "6"]},
+            "column when should hold .* 1 with one that cannot be read, such as row 5, 'soon'",
+        ),
+        ({"when": [1700000000, 1700000000000] * 3}, "one unit, row 1 has 1700000000 and row 2 has 17"),
         ({"when": ["01/12/2010"] * 6}, "no row tells days from months; write them as 2010-12-01"),
     ],
 )
@@ -143,6 +153,7 @@ def test_a_shop_s_export_is_read_as_it_is(folder, caplog):
         "log.csv: left out 2 rows without who",
         "log.csv: dates of when such as 01/12/2010 8:26 read as day, month, year",
         "things.csv: not UTF-8, read as Windows-1252",
+        "things.csv: left out 1 row of items that came before",
     ]
 
 
@@ -163,11 +174,48 @@ def test_whole_numbers_of_a_csv_meet_those_of_another(folder):
         ("25.12.2010", 1293235200),
         ("2010-12-25T13:05:00+01:00", 1293278700),
         ("1293278700000", 1293278700),
+        ("20101225", 1293235200),
+        ("20101225130500", 1293282300),
+        (20101225, 1293235200),
     ],
 )
 def test_a_time_as_people_write_it(folder, when, seconds):
     raw = read_dataset(import_events(write_log(folder / "log.parquet", when=[when] * 6), **COLUMNS))
     assert raw.events["time"].to_pylist() == [seconds] * 6
+
+
+def test_empty_and_unreadable_times_are_told_apart(folder, caplog):
+    rows = [f"{user},p{item},2023-01-0{item}" for user in range(20) for item in (1, 2, 3)]
+    import_events(write_csv(folder / "log.csv", [*rows, "ann,p1,", "ann,p2,gestern"]), **COLUMNS)
+    assert (
+        "log.csv: left out 2 rows of when: 1 without a time, 1 with one that cannot be read, such as row 62, "
+        "'gestern'" in caplog.messages
+    )
+
+
+def test_numbers_that_only_look_like_dates_are_seconds(folder):
+    raw = read_dataset(import_events(write_log(folder / "log.parquet", when=[20231301] * 6), **COLUMNS))
+    assert raw.events["time"].to_pylist() == [20231301] * 6
+
+
+def test_a_name_that_is_taken(folder, caplog):
+    path = write_log(folder / "log.parquet")
+    with pytest.raises(ConfigError, match="g2rec ships a recipe called ml-100k; give yours another name"):
+        import_events(path, **COLUMNS, name="ml-100k")
+    assert not (folder / "graphs").exists() and not (folder / "cache").exists()
+    import_events(path, **COLUMNS)
+    assert caplog.messages == []
+    import_events(path, **COLUMNS)
+    assert caplog.messages == ["log: the recipe and data that were imported under this name are replaced"]
+
+
+def test_nothing_is_left_where_the_recipe_cannot_be_written(folder):
+    (folder / "graphs").write_text("a file")
+    with pytest.raises(
+        ArtifactError, match=r"writing graphs/.* failed: (File exists|Not a directory); .* mend that"
+    ):
+        import_events(write_log(folder / "log.parquet"), **COLUMNS)
+    assert not (folder / "cache").exists()
 
 
 def test_bad_files_and_columns(folder):
@@ -183,6 +231,12 @@ def test_bad_files_and_columns(folder):
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(DataError, match="is not a whole Parquet file"):
         import_events(path, **COLUMNS)
+    (folder / "twins.csv").write_text("who,what,what,when\nann,p1,p2,10\n")
+    with pytest.raises(DataError, match="has more than one column called what; rename one of them"):
+        import_events(folder / "twins.csv", **COLUMNS)
+    (folder / "bytes.csv").write_bytes(b"who,what,when\x81\x8d\nann,p1,10\n")
+    with pytest.raises(DataError, match="cannot be read as text"):
+        import_events(folder / "bytes.csv", **COLUMNS)
     (folder / "log.txt").write_text("")
     with pytest.raises(DataError, match=r"should end in \.parquet, \.csv, \.tsv, \.jsonl"):
         import_events(folder / "log.txt", **COLUMNS)

@@ -287,10 +287,15 @@ def assert_close(found: dict[str, Any], expected: dict[str, Any]) -> None:
             "per_recipe toy: epochs must not be negative",
         ),
         ({"base": "nowhere"}, "nowhere"),
-        ({"seeds": [1]}, "bad.yaml: there is no setting seeds; GridConfig has base"),
+        ({"seeds": [1]}, "bad.yaml: there is no setting seeds; known here are base"),
         ({"parts": [{"rows": "g2rec"}]}, "a list for rows, got 'g2rec'"),
         ({"parts": {"rows": ["g2rec"]}}, "a list for parts, got"),
         ({"rows": {"x": "none"}}, "values by name for rows x, got 'none'"),
+        (
+            {"per_recipe": {"tyo": {}}},
+            "per_recipe has settings for tyo, which is no recipe; known recipes are",
+        ),
+        ({"parts": [{"rows": ["no prefix"], "seeds": [-1]}]}, "expected seeds of 0 or more, got -1"),
     ],
 )
 def test_mistakes_are_one_sentence(
@@ -318,10 +323,20 @@ def test_the_shipped_grids_can_be_planned(here: Path, name: str, cells: int) -> 
 def test_other_mistakes(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "there is no recipe nothing" in refused(capsys, "nothing")
     assert "expected a recipe, got none" in refused(capsys)
+    (here / "rows.yaml").write_text("rows: {no prefix: {recommender.feed: none}}")
+    assert "rows no prefix, and no parts that list them" in refused(capsys, "toy.yaml", "--grid", "rows.yaml")
     (here / "broken.yaml").write_text("rows: [")
     assert "broken.yaml cannot be read as YAML" in refused(capsys, "toy.yaml", "--grid", "broken.yaml")
     assert "gone.yaml" in refused(capsys, "toy.yaml", "--grid", "gone.yaml")
     assert "slots" in refused(capsys, "toy.yaml", "--grid", "grid.yaml", "--slots", "0")
+    said = refused(capsys, "toy.yaml", "--grid", "grid.yaml", "--mirror", "gone")
+    assert "there is no folder gone; check the path of the mirror" in said
+    (here / "table.csv").write_text("sku,title\n" * 1000)
+    assert len(refused(capsys, "toy.yaml", "--grid", "table.csv")) < 250
+    (here / "file").write_text("")
+    assert main(["leaderboard", "toy.yaml", "--grid", "grid.yaml", "--out", "file"]) == 2
+    said = capsys.readouterr().err.strip()
+    assert said.startswith("g2rec: writing file failed: File exists;") and "\n" not in said
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

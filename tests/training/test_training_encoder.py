@@ -102,7 +102,7 @@ def test_a_batch_does_not_see_its_own_edges(log):
 
 
 def test_bad_fanouts(log, tmp_path):
-    with pytest.raises(ConfigError, match="fanouts needs one number per layer, 2, got 1"):
+    with pytest.raises(ConfigError, match="fanouts needs one number per layer of the encoder, 2, got 1"):
         fitted(log, tmp_path, fanouts=(3,))
 
 

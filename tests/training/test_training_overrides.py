@@ -44,9 +44,9 @@ def test_values_classes_and_values_of_classes() -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"recomender.feed": "none"}, r"no setting recomender.feed; RunConfig has seed"),
+        ({"recomender.feed": "none"}, r"no setting recomender.feed; known here are seed"),
         ({"seed.x": 1}, "no setting seed.x"),
-        ({"prototypes.rounds": 1}, r"no setting prototypes.rounds; GraphHeadConfig has"),
+        ({"prototypes.rounds": 1}, r"no setting prototypes.rounds; known here are"),
         ({"recommender.feed": "infix"}, "one of prefix, interleaved, none for recommender.feed, got 'infix'"),
         ({"seed": "one"}, "a whole number for seed, got 'one'"),
         ({"seed": True}, "a whole number for seed, got True"),
