@@ -203,7 +203,7 @@ def main(
     batches: bool = True,
     edges: tuple[float, ...] = (1e6, 1e7, 1e8),
     prototypes: tuple[int, ...] = (16, 64, 256, 1024),
-    device: str = "cpu",
+    device: Literal["cpu", "cuda"] = "cpu",
 ) -> None:
     """Measure and print.
 

@@ -42,6 +42,7 @@ import torch
 from _refusal import refusal
 from jsonargparse import CLI
 
+from g2rec.errors import ConfigError
 from g2rec.graph import InteractionGraph
 
 Run = Callable[[int, int], int]
@@ -77,6 +78,9 @@ def main(
             with and without replacement; 20 events a user, a thousand an item.
         out: Folder for sampling.png and sampling.json.
     """
+    unknown = [engine for engine in engines if engine not in ENGINES]
+    if unknown:
+        raise ConfigError(f"there is no engine {unknown[0]}; known engines are {', '.join(ENGINES)}")
     for graph in graphs:
         InteractionGraph.load(graph)
     with tempfile.TemporaryDirectory() as scratch:

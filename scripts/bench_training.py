@@ -17,7 +17,7 @@ import statistics
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from unittest import mock
 
 import numpy as np
@@ -100,9 +100,9 @@ def first_batches(interactions: Interactions, max_len: int, batch_size: int) -> 
 def main(
     model: Path,
     interactions: Path,
-    device: str = "cuda" if torch.cuda.is_available() else "cpu",
+    device: Literal["cpu", "cuda"] = "cuda" if torch.cuda.is_available() else "cpu",
     batch_size: int = 256,
-    precisions: list[str] | None = None,
+    precisions: list[Literal["32-true", "tf32", "bf16-mixed"]] | None = None,
     learning_rate: float = 1e-3,
     budget: float = 10.0,
 ) -> None:

@@ -158,8 +158,15 @@ def parse(arguments: list[str]) -> tuple[Planted, Path, int, int]:
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args(arguments)
     users, items = given.users or max(10, given.events // 20), given.items or max(10, given.events // 1000)
-    if not 0 < given.interests <= items or given.events < 1 or not 0 <= given.noise <= 1:
-        parser.error("needs events, no more interests than items, and a noise from 0 to 1")
+    if given.events < 1:
+        parser.error(f"expected an event or more, got {given.events}; raise --events")
+    if not 0 < given.interests <= items:
+        parser.error(
+            f"expected 1 to {items} interests, one an item at most, got {given.interests}; change "
+            "--interests or --items"
+        )
+    if not 0 <= given.noise <= 1:
+        parser.error(f"expected a noise from 0 to 1, got {given.noise}; change --noise")
     if max(users, items) >= 2**31:
         parser.error("users and items must be below 2^31")
     steps = coprime_step(users, given.seed), coprime_step(items, given.seed)

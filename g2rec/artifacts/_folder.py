@@ -204,6 +204,11 @@ def open_folder(
         raise ArtifactError(
             f"expected a folder of kind {kind} at {path}, found none; check the path, or run its stage first"
         )
+    if not (path / "manifest.json").exists():
+        raise ArtifactError(
+            f"expected a folder of kind {kind} at {path}, its manifest.json is missing; check the "
+            "path, or run its stage first"
+        )
     manifest = read_json(path / "manifest.json")
     try:
         _check(path, manifest, kind)

@@ -176,7 +176,12 @@ def _read_items(
     wanted = [item, *([title] if title else []), *text]
     table, path = (source, _ITEMS) if isinstance(source, pa.Table) else (read_table(source, wanted), source)
     _check_twins(table, path)
-    for role, name in [("item", item), *([("title", title)] if title else []), *(("text", n) for n in text)]:
+    if item not in table.column_names:
+        raise DataError(
+            f"{path} has no column {item}, as the events call their items; it has "
+            f"{', '.join(table.column_names)}; give the one with the ids that name"
+        )
+    for role, name in [*([("title", title)] if title else []), *(("text", n) for n in text)]:
         _check_column(table, name, path, role)
     key = _read_ids(table, item, path)
     if key.type != known.type:

@@ -29,7 +29,9 @@ def write_leaderboard(
     figures = collect(plan, failures)
     write_json(out / "leaderboard.json", figures)
     temporary = out / ".leaderboard.md.tmp"
-    temporary.write_text(format_leaderboard(figures) + "\n", encoding="utf-8")
+    recipes = dict.fromkeys(board["recipe"] for board in figures["boards"])
+    plots = "".join(f"\n![R@10, N@10 and paired differences, {name}]({name}.png)\n" for name in recipes)
+    temporary.write_text(f"{format_leaderboard(figures)}\n{plots}", encoding="utf-8")
     replace_path(temporary, out / "leaderboard.md")
     plot_boards(figures, out)
     return figures

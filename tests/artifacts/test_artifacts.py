@@ -75,6 +75,12 @@ def test_edited_manifest_is_refused(tmp_path: Path) -> None:
         open_folder(tmp_path / "f", "thing")
 
 
+def test_another_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "f").mkdir()
+    with pytest.raises(ArtifactError, match=r"a folder of kind graph at .*, its manifest.json is missing"):
+        open_folder(tmp_path / "f", "graph")
+
+
 def test_other_kind_is_refused(tmp_path: Path) -> None:
     save(tmp_path / "f")
     with pytest.raises(ArtifactError, match=r"expected a folder of kind graph .* found one of kind thing"):

@@ -226,6 +226,11 @@ def test_bad_files_and_columns(folder):
         import_events(path, user="whom", item="what", time="when")
     with pytest.raises(ConfigError, match="needs a table of items; give items as well"):
         import_events(path, **COLUMNS, title="label")
+    (folder / "things.csv").write_text("sku,label\np1,Hat\n")
+    with pytest.raises(
+        DataError, match="no column what, as the events call their items; it has sku, label; give"
+    ):
+        import_events(path, **COLUMNS, items_path=folder / "things.csv", title="label")
     with pytest.raises(ConfigError, match="a recipe's name has letters"):
         import_events(path, **COLUMNS, name="a/b")
     path.write_bytes(path.read_bytes()[:-40])

@@ -130,6 +130,7 @@ def test_the_table(here: Path, table: dict[str, Any]) -> None:
     rows = [line for line in markdown.splitlines() if line.startswith("|")]
     assert len(rows) == 8 and len({line.count("|") for line in rows}) == 1
     assert f"N@10 masked − {best}" in markdown and "150 users" in markdown
+    assert markdown.endswith("](toy.png)\n")
     for kind in ("png", "svg"):
         assert (here / "out" / f"toy.{kind}").stat().st_size > 5_000
     drawn = (here / "out" / "toy.svg").read_text()

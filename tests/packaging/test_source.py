@@ -54,9 +54,10 @@ def test_the_scripts_are_sound_bash(script: str) -> None:
         ),
         ("bench_billion.py --log MISSING --run MISSING", "run.json is missing"),
         ("bench_joint.py amazon-beauty --out OUT --mirror MISSING", "it is missing; check the folder"),
+        ("bench_sampling.py --engines [nativ]", "there is no engine nativ; known engines are"),
     ],
 )
-def test_a_benchmark_refuses_a_wrong_path_in_one_sentence(tmp_path: Path, words: str, said: str) -> None:
+def test_a_benchmark_refuses_in_one_sentence(tmp_path: Path, words: str, said: str) -> None:
     given = words.replace("MISSING", str(tmp_path / "missing")).replace("OUT", str(tmp_path / "out"))
     script, *arguments = given.split()
     done = subprocess.run(
