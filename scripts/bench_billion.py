@@ -15,7 +15,6 @@ import datetime
 import json
 import os
 import resource
-import sys
 import time
 from pathlib import Path
 from typing import Any, Literal
@@ -173,7 +172,7 @@ class _Bar:
     def __call__(self, step: str, done: int, total: int) -> None:
         if step != self.name:
             self.name, self.start = step, time.perf_counter()
-            self.bar = tqdm(total=total, desc=step, unit_scale=True, leave=False, file=sys.stderr)
+            self.bar = tqdm(total=total, desc=step, unit_scale=True, leave=False, disable=None)
         assert self.bar is not None
         self.bar.update(done - self.bar.n)
         self.steps[f"  {step}"] = time.perf_counter() - self.start

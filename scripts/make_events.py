@@ -196,7 +196,7 @@ def main(arguments: list[str]) -> None:
     write_items(out, planted)
     with (
         ThreadPoolExecutor(threads) as pool,
-        tqdm(total=planted.events, unit="event", unit_scale=True, desc="events") as bar,
+        tqdm(total=planted.events, unit="event", unit_scale=True, desc="events", disable=None) as bar,
     ):
         for rows in pool.map(make, tasks):
             bar.update(rows)

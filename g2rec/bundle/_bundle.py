@@ -1,6 +1,5 @@
 """The fitted rooms as one thing that recommends."""
 
-import contextlib
 import dataclasses
 import logging
 import os
@@ -69,7 +68,7 @@ _PARTS: dict[str, Callable[[Path], Any]] = {
     "content_embedding": ContentEmbedding.load,
 }
 CARD = "README.md"
-EDITED_CARD = "README.edited.md"
+_EDITED = "README.edited"
 _OPTIONAL = ("tokenizer", "content_embedding")
 """What new items need, and older bundles lack."""
 
@@ -675,13 +674,19 @@ def check_count(k: Any, most: int | None, noun: str) -> None:
 
 
 def _keep_edited_card(old: Path, new: Path) -> None:
-    """Take the card of an older bundle along if it is not as g2rec wrote it."""
-    if (old / EDITED_CARD).is_file():
-        shutil.copyfile(old / EDITED_CARD, new / EDITED_CARD)
-    if not (old / CARD).is_file():
+    """Take the cards of an older bundle along that are not as g2rec wrote them."""
+    for kept in sorted(old.glob(f"{_EDITED}*.md")):
+        shutil.copyfile(kept, new / kept.name)
+    card = old / CARD
+    if not card.is_file():
         return
-    with contextlib.suppress(ArtifactError, AttributeError):
+    try:
         written = read_json(old / "manifest.json").get("meta", {}).get("card_sha256")
-        if written is not None and written != hash_file(old / CARD):
-            shutil.copyfile(old / CARD, new / EDITED_CARD)
-            logger.warning("%s: the edited %s is kept as %s", old, CARD, EDITED_CARD)
+    except (ArtifactError, AttributeError):
+        written = None
+    known = {hash_file(file) for file in new.glob("*.md")}  # of an older g2rec: written is None
+    if hash_file(card) not in {written, *known}:
+        number = sum(1 for _ in new.glob(f"{_EDITED}*.md"))
+        name = f"{_EDITED}{f'-{number + 1}' if number else ''}.md"
+        shutil.copyfile(card, new / name)
+        logger.warning("%s: the earlier %s is kept as %s", old, CARD, name)

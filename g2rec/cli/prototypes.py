@@ -44,7 +44,7 @@ def sweep(
     known = _known(file)
     fit = settings.prototypes if isinstance(settings.prototypes, ModularityConfig) else ModularityConfig()
     found: dict[str, SweepRow] = {}
-    bar = tqdm(unit="fit", leave=False)
+    bar = tqdm(unit="fit", leave=False, disable=None)
 
     def show(row: SweepRow) -> None:
         tqdm.write(_line(row) if found else f"{_HEAD}\n{_line(row)}")

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from g2rec.artifacts import adopt_folder, fingerprint, hash_file, read_json, write_json
+from g2rec.artifacts import adopt_folder, check_replaceable, fingerprint, hash_file, read_json, write_json
 from g2rec.errors import ArtifactError, DataError
 from g2rec.graph._bipartite import KIND, MAX_NODES, InteractionGraph
 from g2rec.graph._build_config import GraphBuildConfig, room
@@ -55,12 +55,13 @@ def build_from_log(
         ConfigError: If a setting is out of range, or the memory too small for anything.
         DataError: If a file is missing, damaged or lacks a column; a value is missing or does not fit; or
             there is no event.
-        ArtifactError: If the disk refuses a write.
+        ArtifactError: If the disk refuses a write, or something stands at ``out`` that g2rec did not write.
     """
     config = config or GraphBuildConfig()
     config.check()
     say = progress or (lambda step, done, total: None)
     out = out.absolute()
+    check_replaceable(out)
     work = out.with_name(f".{out.name}.building")
     try:
         return _Build(source, out, work, config, say).run()

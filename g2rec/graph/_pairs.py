@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from g2rec.artifacts import derive_seed, disk_error
+from g2rec.artifacts import check_replaceable, derive_seed, disk_error
 from g2rec.errors import ConfigError
 from g2rec.graph._bipartite import InteractionGraph
 from g2rec.graph._build_config import GraphBuildConfig, room
@@ -97,10 +97,12 @@ def build_coengagement(
 
     Raises:
         ConfigError: If a setting is out of range, or the memory too small for anything.
-        ArtifactError: If the disk refuses a write.
+        ArtifactError: If the disk refuses a write, or something stands at ``out`` that g2rec did not write.
     """
     config = config or CoEngagementConfig()
     config.check()
+    if out is not None:
+        check_replaceable(out)
     say = progress or (lambda step, done, total: None)
     start = time.monotonic()
     histories = _Histories.of(source)

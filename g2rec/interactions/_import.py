@@ -4,7 +4,7 @@ import contextlib
 import json
 import logging
 import re
-from collections import Counter
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,8 @@ from g2rec.recipes import (
     as_ids,
     cache_dir,
     dump_recipe,
-    list_recipes,
     read_parquet,
+    shipped_recipe,
     take_column,
 )
 
@@ -104,28 +104,39 @@ def import_events(
         ),
     )
     folder = Path(str(recipe.sources[0].folder))
-    _write(recipe_dir / f".{name}.check", "")  # before the data, which would be of no use alone
-    (recipe_dir / f".{name}.check").unlink()
+    file = recipe_dir / f"{name}.yaml"
+    if file.exists():
+        logger.warning("%s: what was imported under this name is replaced", name)
+    _check_writable(file)  # before the data, which would be of no use alone
     _write(folder / "interactions.parquet", events)
     _write(folder / "items.parquet", items)
-    _write(recipe_dir / f"{name}.yaml", dump_recipe(recipe))
+    _write(file, dump_recipe(recipe))
     return recipe
 
 
 def _check_name(name: str, recipe_dir: Path) -> None:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
         raise ConfigError(f"a recipe's name has letters, digits, dots, dashes and underscores, got {name!r}")
-    known = {recipe.name: recipe for recipe in list_recipes()} if recipe_dir == Path("graphs") else {}
-    if name in known:
-        if known[name].licence != _OWN:
-            raise ConfigError(f"g2rec ships a recipe called {name}; give yours another name")
-        logger.warning("%s: the recipe and data that were imported under this name are replaced", name)
+    ours = shipped_recipe(name)
+    if ours is None or recipe_dir.resolve() not in (Path("graphs").resolve(), ours.parent.resolve()):
+        return
+    if ours.parent.resolve() == recipe_dir.resolve() and f"licence: {_OWN}" in ours.read_text("utf-8"):
+        return  # in a checkout, whose graphs/ has both
+    raise ConfigError(f"g2rec ships a recipe called {name}; give yours another name")
+
+
+def _check_writable(file: Path) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=file.parent):
+            pass
+    except OSError as error:
+        raise disk_error(file, error) from error
 
 
 def _read_events(source: Path | pa.Table, user: str, item: str, time: str | None) -> pa.Table:
     wanted = [user, item, *([time] if time else [])]
     table, path = (source, _EVENTS) if isinstance(source, pa.Table) else (read_table(source, wanted), source)
-    _check_twins(table, path)
     for role, name in zip(("user", "item", "time"), wanted, strict=False):
         _check_column(table, name, path, role)
     columns = {"user": _read_ids(table, user, path), "item": _read_ids(table, item, path)}
@@ -140,16 +151,12 @@ def _read_events(source: Path | pa.Table, user: str, item: str, time: str | None
     return events
 
 
-def _check_twins(table: pa.Table, path: Path) -> None:
-    twins = [name for name, held in Counter(table.column_names).items() if held > 1]
-    if twins:
-        raise DataError(f"{path} has more than one column called {twins[0]}; rename one of them")
-
-
 def _check_column(table: pa.Table, name: str, path: Path, role: str) -> None:
     if name not in table.column_names:
         held = ", ".join(table.column_names)
         raise DataError(f"{path} has no column {name}; it has {held}; name one of them as {role}")
+    if table.column_names.count(name) > 1:
+        raise DataError(f"{path} has more than one column called {name}; rename one of them")
 
 
 def _read_ids(table: pa.Table, name: str, path: Path) -> pa.Array:
@@ -175,13 +182,12 @@ def _read_items(
         return pa.table({"item": known.sort()})
     wanted = [item, *([title] if title else []), *text]
     table, path = (source, _ITEMS) if isinstance(source, pa.Table) else (read_table(source, wanted), source)
-    _check_twins(table, path)
     if item not in table.column_names:
         raise DataError(
             f"{path} has no column {item}, as the events call their items; it has "
             f"{', '.join(table.column_names)}; give the one with the ids that name"
         )
-    for role, name in [*([("title", title)] if title else []), *(("text", n) for n in text)]:
+    for role, name in [("item", item), *([("title", title)] if title else []), *(("text", n) for n in text)]:
         _check_column(table, name, path, role)
     key = _read_ids(table, item, path)
     if key.type != known.type:
@@ -207,6 +213,8 @@ def _read_items(
     if title:
         columns["title"] = table[title].cast(pa.string())
     for name in table.column_names:
+        if table.column_names.count(name) > 1 or not name:
+            continue
         if name not in (item, "item", "item_id", "title") or (name == title and name != "title"):
             columns[name] = table[name]
     return pa.table(columns)

@@ -25,6 +25,8 @@ _UNITS = ((1e17, 1e9, "nano"), (1e14, 1e6, "micro"), (1e11, 1e3, "milli"))
 """From this number on, so many a second: 1e11 seconds are the year 5138, 1e11 milliseconds 1973."""
 _RECENT = 1e9
 """Seconds since 1970 until 2001: smaller numbers may be seconds since anything."""
+_GAP = 100
+"""Between the latest time in one unit and the earliest in another, at least so many times."""
 _COMPACT = {8: "%Y%m%d", 14: "%Y%m%d%H%M%S"}
 """By digits: 20101201 and 20101201082600, which as seconds would be in August 1970 and the year 640,000."""
 
@@ -47,14 +49,11 @@ def read_times(values: pa.Array, name: str, path: Path) -> pa.Array:
     """
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
+    seconds = values
     if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
         seconds = _of_text(values, name, path)
-    else:
-        seconds = values
-    if pa.types.is_floating(seconds.type):
-        seconds = pc.if_else(pc.is_finite(seconds), seconds, pa.scalar(None, seconds.type))
-    if pa.types.is_integer(seconds.type) or pa.types.is_floating(seconds.type):
-        seconds = _scaled(seconds, name, path)
+    elif pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
+        seconds = _of_numbers(values, name, path)
     seconds = as_seconds(seconds, name, path, gaps=True)
     if seconds.null_count:
         what = _lacking(values, pc.is_null(seconds))
@@ -84,53 +83,61 @@ def _lacking(values: pa.Array, lacking: pa.Array) -> str:
     return f"{', '.join(parts)}, such as row {first + 1}" + (f", {held!r}" if pc.any(unread).as_py() else "")
 
 
-def _scaled(numbers: pa.Array, name: str, path: Path) -> pa.Array:
+def _of_numbers(numbers: pa.Array, name: str, path: Path) -> pa.Array:
+    """Seconds of numbers that are dates, or of one unit; null where one is neither."""
+    if pa.types.is_floating(numbers.type):
+        numbers = pc.if_else(pc.is_finite(numbers), numbers, pa.scalar(None, numbers.type))
     if numbers.null_count == len(numbers):
         return numbers
     held = numbers.drop_null().to_numpy(zero_copy_only=False)
     middle = float(np.median(held))
-    for digits, form in _COMPACT.items():
-        if len(f"{abs(middle):.0f}") == digits:
-            days = _compact(numbers, form)
-            if days is not None:
-                logger.warning("%s: %s such as %.0f read as year, month, day", path.name, name, held[0])
-                return days
-    _one_unit(numbers, name, path)
+    if len(f"{abs(middle):.0f}") in _COMPACT:
+        days = _compact(numbers)
+        if days is not None:
+            logger.warning("%s: %s such as %.0f read as year, month, day", path.name, name, held[0])
+            return days
+    _refuse_two_units(numbers, name, path)
     for least, unit, word in _UNITS:
         if middle >= least:
             logger.warning("%s: %s read as %sseconds since 1970", path.name, name, word)
-            if pa.types.is_integer(numbers.type):
-                return pc.divide(numbers, pa.scalar(int(unit), numbers.type))
-            return pc.divide(numbers, unit)
-    return numbers
+            whole = pa.types.is_integer(numbers.type)
+            numbers = pc.divide(numbers, pa.scalar(int(unit), numbers.type) if whole else unit)
+            break
+    if float(held.max()) < _UNITS[-1][0]:  # also of a type that holds no such number
+        return numbers
+    return pc.if_else(pc.less(numbers, int(_UNITS[-1][0])), numbers, pa.scalar(None, numbers.type))
 
 
-def _compact(numbers: pa.Array, form: str) -> pa.Array | None:
-    """Seconds of numbers that are all dates of the years 1900 to 2100 in this form, else None."""
+def _compact(numbers: pa.Array) -> pa.Array | None:
+    """Seconds of numbers that are dates, null where one is none; None if that is more than a few."""
     coded = numbers.dictionary_encode()
-    seconds = []
-    for value in coded.dictionary.to_pylist():
-        try:
-            moment = datetime.datetime.strptime(f"{value:.0f}", form).replace(tzinfo=datetime.UTC)
-        except ValueError:
-            return None
-        if not 1900 <= moment.year <= 2100:
-            return None
-        seconds.append(moment.timestamp())
-    return pa.array(seconds, pa.float64()).take(coded.indices)
+    days = pa.array([_of_digits(value) for value in coded.dictionary.to_pylist()], pa.float64())
+    days = days.take(coded.indices)
+    lost = days.null_count - numbers.null_count
+    return None if lost > LEFT_OUT * len(days) else days
 
 
-def _one_unit(numbers: pa.Array, name: str, path: Path) -> None:
-    """Refuse seconds beside milliseconds: one of the two would be thousands of years away."""
+def _of_digits(value: float) -> float | None:
+    digits = str(int(value)) if value == int(value) else ""
+    if len(digits) not in _COMPACT:
+        return None
+    try:
+        moment = datetime.datetime.strptime(digits, _COMPACT[len(digits)]).replace(tzinfo=datetime.UTC)
+    except ValueError:
+        return None
+    return moment.timestamp() if 1970 <= moment.year <= 2100 else None
+
+
+def _refuse_two_units(numbers: pa.Array, name: str, path: Path) -> None:
+    """Refuse seconds beside milliseconds, of which one would be thousands of years away."""
     held = pc.fill_null(numbers, 0).to_numpy(zero_copy_only=False)
-    units = np.digitize(held, sorted(least for least, _, _ in _UNITS))
-    recent = np.flatnonzero(held >= _RECENT)
-    other = recent[units[recent] != units[recent[:1]]] if len(recent) else recent
-    if len(other):
+    least = min(limit for limit, _, _ in _UNITS)
+    low, high = np.flatnonzero((held >= _RECENT) & (held < least)), np.flatnonzero(held >= least)
+    few = LEFT_OUT * len(held)
+    if min(len(low), len(high)) > few and held[high].min() > _GAP * held[low].max():
         raise DataError(
-            f"{path}: column {name} should hold times of one unit, row {recent[0] + 1} has "
-            f"{numbers[int(recent[0])]} and row {other[0] + 1} has {numbers[int(other[0])]}; write all as "
-            "seconds"
+            f"{path}: column {name} should hold times of one unit, row {low[0] + 1} has {held[low[0]]:.0f} "
+            f"and row {high[0] + 1} has {held[high[0]]:.0f}; write all as seconds"
         )
 
 
@@ -140,11 +147,13 @@ def _of_text(text: pa.Array, name: str, path: Path) -> pa.Array:
     known = [(value or "").strip() for value in coded.dictionary.to_pylist()]
     dates = [_DATE.fullmatch(value) for value in known]
     day_first = _day_first([date for date in dates if date], name, path)
-    seconds = [
-        _of_date(date, day_first) if date else _of_one(value)
-        for date, value in zip(dates, known, strict=True)
+    numbers = [float(value) if _NUMBER.fullmatch(value) else None for value in known]
+    others = [
+        None if number is not None else _of_date(date, day_first) if date else _of_iso(value)
+        for date, value, number in zip(dates, known, numbers, strict=True)
     ]
-    return pa.array(seconds, pa.float64()).take(coded.indices)
+    counted = _of_numbers(pa.array(numbers, pa.float64()).take(coded.indices), name, path)
+    return pc.coalesce(counted, pa.array(others, pa.float64()).take(coded.indices))
 
 
 def _day_first(dates: list["re.Match[str]"], name: str, path: Path) -> bool:
@@ -182,10 +191,8 @@ def _of_date(date: "re.Match[str]", day_first: bool) -> float | None:
     return moment.timestamp()
 
 
-def _of_one(value: str) -> float | None:
-    """ISO 8601, or a number; None for neither."""
-    if _NUMBER.fullmatch(value):
-        return float(value)
+def _of_iso(value: str) -> float | None:
+    """ISO 8601; None for anything else."""
     try:
         moment = datetime.datetime.fromisoformat(value)
     except ValueError:

@@ -4,7 +4,7 @@ from g2rec.recipes._check import RecipeReport, check_recipe
 from g2rec.recipes._dataset import RawDataset
 from g2rec.recipes._download import NetworkError, Progress, download
 from g2rec.recipes._fetch import FetchedFiles, fetch
-from g2rec.recipes._locate import cache_dir, list_recipes, load_recipe
+from g2rec.recipes._locate import cache_dir, list_recipes, load_recipe, recipe_names, shipped_recipe
 from g2rec.recipes._read import read_dataset
 from g2rec.recipes._recipe import (
     CoEngagementSpec,
@@ -50,5 +50,7 @@ __all__ = [
     "parse_recipe",
     "read_dataset",
     "read_parquet",
+    "recipe_names",
+    "shipped_recipe",
     "take_column",
 ]

@@ -33,6 +33,17 @@ def load_recipe(name_or_path: str) -> Recipe:
     return _read(known[name_or_path])
 
 
+def shipped_recipe(name: str) -> Path | None:
+    """The file of a recipe that g2rec ships."""
+    path = _shipped() / f"{name}.yaml"
+    return path if path.is_file() else None
+
+
+def recipe_names() -> list[str]:
+    """The names of all recipes, without reading them."""
+    return sorted(_find_all())
+
+
 def list_recipes() -> list[Recipe]:
     """All recipes by name, the user's own ``./graphs`` first where both have one."""
     return [_read(path) for _, path in sorted(_find_all().items())]

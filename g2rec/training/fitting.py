@@ -7,6 +7,7 @@ a pair that disagree, hence `_Checkpoints`, which writes each file under a tempo
 """
 
 import dataclasses
+import errno
 import logging
 import math
 import shutil
@@ -366,7 +367,7 @@ class _Checkpoints(L.Callback):
             replace_path(temporary, path)
         except (OSError, RuntimeError) as error:
             temporary.unlink(missing_ok=True)
-            reason = error if isinstance(error, OSError) else OSError(None, "the disk may be full")
+            reason = error if isinstance(error, OSError) else OSError(errno.ENOSPC, "the disk may be full")
             raise disk_error(path, reason) from error
 
     def _stop_if_due(self, trainer: L.Trainer) -> None:

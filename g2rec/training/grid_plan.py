@@ -1,6 +1,7 @@
 """From the description of a leaderboard to its cells and jobs."""
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
@@ -8,11 +9,13 @@ from typing import get_args
 from g2rec.artifacts import fingerprint
 from g2rec.errors import ConfigError, DataError
 from g2rec.interactions import InteractionsConfig
-from g2rec.recipes import Recipe, list_recipes, load_recipe
+from g2rec.recipes import Recipe, load_recipe, recipe_names
 from g2rec.training.grid import Cell, GridConfig, GridPlan, Job
 from g2rec.training.overrides import check_settings, override
 from g2rec.training.pipeline import ROOM_VERSION, TITLES, Run
 from g2rec.training.run_config import BaselineName, RunConfig
+
+logger = logging.getLogger(__name__)
 
 BASELINES: tuple[str, ...] = get_args(BaselineName)
 _ELSEWHERE = {"interactions": "protocols", "seed": "the seeds of a part", "evaluation": "base"}
@@ -63,13 +66,8 @@ def plan_grid(
                         place = (name, protocol, row, seed)
                         if place not in cells:
                             cells[place] = builder.cell(protocol, seed, row)
-    known_names = {*known, *(recipe.name for recipe in list_recipes())}
-    for name in config.per_recipe:
-        if name not in known_names:
-            raise ConfigError(
-                f"per_recipe has settings for {name}, which is no recipe; known recipes are "
-                f"{', '.join(sorted(known_names))}"
-            )
+    for name in sorted({*config.per_recipe} - {*known, *recipe_names()}):
+        logger.warning("the grid's per_recipe has settings for %s, which is no recipe here", name)
     missing = [name for name in named if name not in builders]
     if missing:
         raise ConfigError(f"no part of the grid has the recipe {missing[0]}; it has {', '.join(known)}")

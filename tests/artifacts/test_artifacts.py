@@ -87,7 +87,9 @@ def test_other_kind_is_refused(tmp_path: Path) -> None:
         open_folder(tmp_path / "f", "graph")
 
 
-@pytest.mark.parametrize("manifest", [None, '{"name": "my web site"}'])
+@pytest.mark.parametrize(
+    "manifest", [None, '{"name": "my site"}', '{"kind": "Deployment"}', '"mankind"', "// {"]
+)
 def test_what_g2rec_did_not_write_is_not_replaced(tmp_path: Path, manifest: str | None) -> None:
     (tmp_path / "f").mkdir()
     (tmp_path / "f" / "notes.txt").write_text("mine")
@@ -105,7 +107,8 @@ def test_what_g2rec_did_not_write_is_not_replaced(tmp_path: Path, manifest: str 
 def test_an_empty_folder_and_a_damaged_one_are_replaced(tmp_path: Path) -> None:
     (tmp_path / "f").mkdir()
     save(tmp_path / "f", 1)
-    (tmp_path / "f" / "manifest.json").write_text("{")
+    whole = (tmp_path / "f" / "manifest.json").read_text()
+    (tmp_path / "f" / "manifest.json").write_text(whole[: len(whole) // 2])
     save(tmp_path / "f", 2)
     assert open_folder(tmp_path / "f", "thing").meta["n"] == 2
 

@@ -108,6 +108,10 @@ def test_an_edited_card_is_kept_beside_the_new_one(tmp_path: Path) -> None:
         bundle.save(tmp_path / "b")
         assert (tmp_path / "b" / "README.md").read_text() == written
         assert (tmp_path / "b" / "README.edited.md").read_text() == f"{written}\nOur own words.\n"
+    (tmp_path / "b" / "README.md").write_text("Others.\n")
+    bundle.save(tmp_path / "b")
+    assert (tmp_path / "b" / "README.edited.md").read_text() == f"{written}\nOur own words.\n"
+    assert (tmp_path / "b" / "README.edited-2.md").read_text() == "Others.\n"
     Bundle.load(tmp_path / "b")
 
 

@@ -193,6 +193,45 @@ def test_empty_and_unreadable_times_are_told_apart(folder, caplog):
     )
 
 
+@pytest.mark.parametrize(
+    ("when", "odd", "second"),
+    [
+        (20101201, 0, 1291161600),
+        (20101201, 19600101, 1291161600),
+        ("20101201", "20100231", 1291161600),
+        (20101201082600, 20101201240000, 1291191960),
+        (1700000000, 9999999999999, 1700000000),
+    ],
+)
+def test_a_few_times_of_no_sense_are_left_out(folder, caplog, when, odd, second):
+    log = pa.table({"who": ["ann"] * 41, "what": [f"p{n}" for n in range(41)], "when": [when] * 40 + [odd]})
+    raw = read_dataset(import_events(log, **COLUMNS))
+    assert raw.events["time"].to_pylist() == [second] * 40
+    assert caplog.messages[-1].endswith(f"1 with one that cannot be read, such as row 41, {odd!r}")
+
+
+def test_dates_of_several_forms(folder):
+    when = ["20101201", "2010-12-01", "20101201000000", "1.12.2010", "2010-12-01T00:00:00Z", "9999-12-31"]
+    raw = read_dataset(import_events(write_log(folder / "log.parquet", when=when), **COLUMNS))
+    assert raw.events["time"].to_pylist() == [1291161600] * 5 + [253402214400]
+
+
+def test_times_since_a_start_of_their_own_may_be_of_any_size(folder):
+    log = pa.table({"who": ["ann"] * 600, "what": [f"p{n}" for n in range(600)],
+                    "when": [10**9 * n for n in range(600)]})  # fmt: skip
+    raw = read_dataset(import_events(log, **COLUMNS))
+    assert raw.events["time"].to_pylist() == [10**6 * n for n in range(600)]
+
+
+def test_columns_that_nobody_names_may_be_called_as_they_like(folder):
+    (folder / "log.csv").write_text("who,what,when,note,note,,\n" + "ann,p1,10,a,b,,\nann,p2,20,a,b,,\n")
+    (folder / "things.csv").write_text("what,label,,\np1,Hat,,\np2,Shoe,,\n")
+    recipe = import_events(folder / "log.csv", **COLUMNS, items_path=folder / "things.csv", title="label")
+    raw = read_dataset(recipe)
+    assert raw.events["user"].to_pylist() == ["ann"] * 2
+    assert {"title", "label"} <= set(raw.items.column_names) and "" not in raw.items.column_names
+
+
 def test_numbers_that_only_look_like_dates_are_seconds(folder):
     raw = read_dataset(import_events(write_log(folder / "log.parquet", when=[20231301] * 6), **COLUMNS))
     assert raw.events["time"].to_pylist() == [20231301] * 6
@@ -204,15 +243,17 @@ def test_a_name_that_is_taken(folder, caplog):
         import_events(path, **COLUMNS, name="ml-100k")
     assert not (folder / "graphs").exists() and not (folder / "cache").exists()
     import_events(path, **COLUMNS)
+    with pytest.raises(DataError, match="has no column whom"):
+        import_events(path, user="whom", item="what", time="when")
     assert caplog.messages == []
     import_events(path, **COLUMNS)
-    assert caplog.messages == ["log: the recipe and data that were imported under this name are replaced"]
+    assert caplog.messages == ["log: what was imported under this name is replaced"]
 
 
 def test_nothing_is_left_where_the_recipe_cannot_be_written(folder):
     (folder / "graphs").write_text("a file")
     with pytest.raises(
-        ArtifactError, match=r"writing graphs/.* failed: (File exists|Not a directory); .* mend that"
+        ArtifactError, match=r"writing graphs/log\.yaml failed: (File exists|Not a directory); .* mend that"
     ):
         import_events(write_log(folder / "log.parquet"), **COLUMNS)
     assert not (folder / "cache").exists()

@@ -292,10 +292,6 @@ def assert_close(found: dict[str, Any], expected: dict[str, Any]) -> None:
         ({"parts": [{"rows": "g2rec"}]}, "a list for rows, got 'g2rec'"),
         ({"parts": {"rows": ["g2rec"]}}, "a list for parts, got"),
         ({"rows": {"x": "none"}}, "values by name for rows x, got 'none'"),
-        (
-            {"per_recipe": {"tyo": {}}},
-            "per_recipe has settings for tyo, which is no recipe; known recipes are",
-        ),
         ({"parts": [{"rows": ["no prefix"], "seeds": [-1]}]}, "expected seeds of 0 or more, got -1"),
     ],
 )
@@ -319,6 +315,11 @@ def test_the_shipped_grids_can_be_planned(here: Path, name: str, cells: int) -> 
     assert len({cell.job.identity for cell in ours}) == len(ours)  # no two rows have the same settings
     only = plan_grid(grid, read_settings(grid.base), ["amazon-toys"], out=here / "shipped")
     assert {cell.recipe for cell in only.cells} == {"amazon-toys"}
+
+
+def test_settings_for_an_unknown_recipe_are_named(here: Path, caplog: pytest.LogCaptureFixture) -> None:
+    plan(here, per_recipe={"tyo": {}, "ml-100k": {}, "toy": {}})
+    assert caplog.messages == ["the grid's per_recipe has settings for tyo, which is no recipe here"]
 
 
 def test_other_mistakes(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
