@@ -200,14 +200,10 @@ def open_folder(
     Raises:
         ArtifactError: If the folder is missing, of another kind or version, or was changed.
     """
-    if not path.is_dir():
-        raise ArtifactError(
-            f"expected a folder of kind {kind} at {path}, found none; check the path, or run its stage first"
-        )
     if not (path / "manifest.json").exists():
+        lacking = "its manifest.json is missing" if path.is_dir() else "found none"
         raise ArtifactError(
-            f"expected a folder of kind {kind} at {path}, its manifest.json is missing; check the "
-            "path, or run its stage first"
+            f"expected a folder of kind {kind} at {path}, {lacking}; check the path, or run its stage first"
         )
     manifest = read_json(path / "manifest.json")
     try:

@@ -236,17 +236,16 @@ _WANTED = {
 
 def one_line(error: jsonargparse.ArgumentError, *, flags: bool = True) -> str:
     """jsonargparse's message, without the types that only its authors need."""
-    told = re.match(r'Parser key "[^"]+":', str(error))
-    wanted = re.search(
-        r"Expected (?:a )?(?:<class '(?:\w+\.)*(\w+)'>|typing\.Literal\[([^\]]*)\])", str(error)
-    )
-    came = re.search(r"(?:Given|Got) value: (.*)", str(error))
+    text = str(error)
+    told = re.match(r'Parser key "[^"]+":', text)
+    wanted = re.search(r"Expected (?:a )?(?:<class '(?:\w+\.)*(\w+)'>|typing\.Literal\[([^\]]*)\])", text)
+    came = re.search(r"(?:Given|Got) value: (.*)", text)
     if told and wanted and came and (wanted[2] or wanted[1] in _WANTED):
         what = f"one of {wanted[2].replace(chr(39), '')}" if wanted[2] else _WANTED[wanted[1]]
-        key = ".".join(re.findall(r'Parser key "([^"]+)":', str(error)[: wanted.start()]))
+        key = ".".join(re.findall(r'Parser key "([^"]+)":', text[: wanted.start()]))
         where = f"--{key}" if flags else key
         return f"expected {what} for {where}, got {came[1]}; " + ("see --help" if flags else "change it")
-    lines = [line.strip(" -") for line in str(error).splitlines() if line.strip()]
+    lines = [line.strip(" -") for line in text.splitlines() if line.strip()]
     telling = [
         line for line in lines[1:] if line.startswith(("Option", "Expected", "Not a valid", "No action"))
     ]

@@ -23,6 +23,8 @@ _DATE = re.compile(
 """01/12/2010 08:26, 1.12.2010 or 12-01-2010 8:26 AM."""
 _UNITS = ((1e17, 1e9, "nano"), (1e14, 1e6, "micro"), (1e11, 1e3, "milli"))
 """From this number on, so many a second: 1e11 seconds are the year 5138, 1e11 milliseconds 1973."""
+_FAR = _UNITS[-1][0]
+"""Seconds of no log: larger numbers count something smaller."""
 _RECENT = 1e9
 """Seconds since 1970 until 2001: smaller numbers may be seconds since anything."""
 _GAP = 100
@@ -103,9 +105,9 @@ def _of_numbers(numbers: pa.Array, name: str, path: Path) -> pa.Array:
             whole = pa.types.is_integer(numbers.type)
             numbers = pc.divide(numbers, pa.scalar(int(unit), numbers.type) if whole else unit)
             break
-    if float(held.max()) < _UNITS[-1][0]:  # also of a type that holds no such number
+    if float(held.max()) < _FAR:  # also of a type that holds no such number
         return numbers
-    return pc.if_else(pc.less(numbers, int(_UNITS[-1][0])), numbers, pa.scalar(None, numbers.type))
+    return pc.if_else(pc.less(numbers, int(_FAR)), numbers, pa.scalar(None, numbers.type))
 
 
 def _compact(numbers: pa.Array) -> pa.Array | None:
@@ -131,8 +133,7 @@ def _of_digits(value: float) -> float | None:
 def _refuse_two_units(numbers: pa.Array, name: str, path: Path) -> None:
     """Refuse seconds beside milliseconds, of which one would be thousands of years away."""
     held = pc.fill_null(numbers, 0).to_numpy(zero_copy_only=False)
-    least = min(limit for limit, _, _ in _UNITS)
-    low, high = np.flatnonzero((held >= _RECENT) & (held < least)), np.flatnonzero(held >= least)
+    low, high = np.flatnonzero((held >= _RECENT) & (held < _FAR)), np.flatnonzero(held >= _FAR)
     few = LEFT_OUT * len(held)
     if min(len(low), len(high)) > few and held[high].min() > _GAP * held[low].max():
         raise DataError(
