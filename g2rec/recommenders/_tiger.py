@@ -70,6 +70,7 @@ class TIGER(Recommender):
     """
 
     name = "tiger"
+    capturable = True
     config: TIGERConfig
     codes: Tensor
 

@@ -70,7 +70,8 @@ def plan_grid(
         logger.warning("the grid's per_recipe has settings for %s, which is no recipe here", name)
     missing = [name for name in named if name not in builders]
     if missing:
-        raise ConfigError(f"no part of the grid has the recipe {missing[0]}; it has {', '.join(known)}")
+        has = dict.fromkeys(load_recipe(recipe).name for part in config.parts for recipe in part.recipes)
+        raise ConfigError(f"no part of the grid has the recipe {missing[0]}; it has {', '.join(has)}")
     if not cells:
         raise ConfigError(
             "expected a recipe, got none and the grid names none; name one, see g2rec data list"

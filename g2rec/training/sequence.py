@@ -15,6 +15,7 @@ from g2rec.interactions import Interactions
 from g2rec.recommenders import HistoryBatch, Recommender, SASRec, SASRecConfig, history_batch, pad_windows
 from g2rec.shapes import Float, Int, Tensor
 from g2rec.training.batches import BatchKey, batches
+from g2rec.training.captured import CapturedLoss
 from g2rec.training.fitting import FitConfig, FitReport, fit, matmul_precision, optimizer
 from g2rec.training.ranking import batch_ndcg
 
@@ -160,10 +161,17 @@ class RecommenderModule(L.LightningModule):
         super().__init__()
         self.model: Any = model
         self.fit_config, self.masked = fit_config or FitConfig(), masked
+        self.loss: Any = model.loss
+
+    def on_train_start(self) -> None:
+        """Record the loss as CUDA graphs, where the model allows that and it pays."""
+        eager = self.trainer.precision != "32-true" or self.trainer.accumulate_grad_batches != 1
+        if self.model.capturable and self.device.type == "cuda" and not eager:
+            self.loss = CapturedLoss(self.model)
 
     def training_step(self, batch: Any, batch_index: int) -> Tensor:
         """One step on the model's own loss."""
-        loss: Tensor = self.model.loss(batch)
+        loss: Tensor = self.loss(batch)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=1)
         return loss
 

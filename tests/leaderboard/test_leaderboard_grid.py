@@ -275,7 +275,7 @@ def assert_close(found: dict[str, Any], expected: dict[str, Any]) -> None:
         ({"parts": [{"rows": ["g2rec"], "protocols": ["random"]}]}, "there is no protocol random"),
         (
             {"parts": [{"rows": ["g2rec"], "recipes": ["synthetic"]}]},
-            "no part of the grid has the recipe toy",
+            "no part of the grid has the recipe toy; it has synthetic",
         ),
         ({"parts": [{"rows": ["g2rec"], "recipes": ["movielens"]}]}, "there is no recipe movielens"),
         ({"protocols": {"shuffled": {"ties": "no"}}}, "protocol shuffled: expected one of shuffle"),
