@@ -28,11 +28,12 @@ from jsonargparse import CLI
 from torch.profiler import ProfilerActivity, profile
 
 from g2rec.interactions import Interactions
-from g2rec.recommenders import G2Rec
+from g2rec.recommenders import G2Rec, TrainingBatch
 from g2rec.recommenders._transformer import Packed
 from g2rec.training.fitting import FitConfig, matmul_precision, optimizer
+from g2rec.training.g2rec import training_batches
 from g2rec.training.pipeline import hardware
-from g2rec.training.sequence import RecommenderModule, training_windows, window_loader
+from g2rec.training.sequence import RecommenderModule, training_windows
 
 _BATCHES = 16
 """Batches that the steps go through."""
@@ -45,10 +46,10 @@ class Variant:
         self.model, self.precision, self.packed = copy.deepcopy(model).train(), precision, packed
         self.optimizer = optimizer(RecommenderModule(self.model), FitConfig(learning_rate=rate))
 
-    def step(self, batch: torch.Tensor) -> None:
+    def step(self, batch: TrainingBatch) -> None:
         """One step on a batch on the host."""
         device = self.model.device
-        padded = nullcontext() if self.packed else mock.patch.object(Packed, "of", return_value=None)
+        padded = nullcontext() if self.packed else mock.patch.object(Packed, "dense", True)
         half = torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16-mixed")
         with padded, matmul_precision("high" if self.precision == "tf32" else "highest"):
             self.optimizer.zero_grad()
@@ -57,14 +58,14 @@ class Variant:
             loss.backward()
             self.optimizer.step()
 
-    def epoch(self, batches: list[torch.Tensor]) -> None:
+    def epoch(self, batches: list[TrainingBatch]) -> None:
         """A step on each batch."""
         for batch in batches:
             self.step(batch)
 
 
 def measure(
-    model: G2Rec, batches: list[torch.Tensor], precisions: list[str], rate: float, budget: float
+    model: G2Rec, batches: list[TrainingBatch], precisions: list[str], rate: float, budget: float
 ) -> list[dict[str, Any]]:
     """Milliseconds a step of each variant."""
     variants = [
@@ -83,7 +84,7 @@ def measure(
     ]
 
 
-def _card(variant: Variant, batches: list[torch.Tensor]) -> float:
+def _card(variant: Variant, batches: list[TrainingBatch]) -> float:
     with profile(activities=[ProfilerActivity.CUDA]) as profiler:
         variant.epoch(batches)
         torch.cuda.synchronize()
@@ -91,9 +92,10 @@ def _card(variant: Variant, batches: list[torch.Tensor]) -> float:
     return sum(event.self_device_time_total for event in events) / len(batches) / 1e3
 
 
-def first_batches(interactions: Interactions, max_len: int, batch_size: int) -> list[torch.Tensor]:
+def first_batches(model: G2Rec, interactions: Interactions, batch_size: int) -> list[TrainingBatch]:
     """The first batches of an epoch."""
-    loader = window_loader(training_windows(interactions, max_len), batch_size, seed=0)
+    windows = training_windows(interactions, model.config.transformer.max_len)
+    loader = training_batches(model, windows, batch_size, seed=0)
     return [batch for _, batch in zip(range(_BATCHES), loader, strict=False)]
 
 
@@ -120,14 +122,14 @@ def main(
     log, fitted = Interactions.load(interactions), G2Rec.load(model).to(device)
     counts = np.bincount(log.train_events().item_index, minlength=log.num_items)
     fitted.train_on(torch.from_numpy(counts > 0))
-    batches = first_batches(log, fitted.config.transformer.max_len, batch_size)
+    batches = first_batches(fitted, log, batch_size)
     precisions = precisions or (["32-true", "tf32", "bf16-mixed"] if device == "cuda" else ["32-true"])
     report(measure(fitted, batches, precisions, learning_rate, budget), batches)
 
 
-def report(rows: list[dict[str, Any]], batches: list[torch.Tensor]) -> None:
+def report(rows: list[dict[str, Any]], batches: list[TrainingBatch]) -> None:
     """Print what was measured."""
-    inputs = torch.cat([(batch[:, :-1] >= 0).flatten() for batch in batches])
+    inputs = torch.cat([(batch.items[:, :-1] >= 0).flatten() for batch in batches])
     real = float(inputs.float().mean())
     print(f"{hardware()}, torch {torch.__version__}, {torch.get_num_threads()} threads; real {real:.1%}")
     for row in rows:

@@ -9,7 +9,13 @@ from g2rec.recommenders._ease import EASE, EASEConfig
 from g2rec.recommenders._encoder_decoder import EncoderDecoderConfig
 from g2rec.recommenders._evidence import EvidenceFusion, FusionMember
 from g2rec.recommenders._fusion import Fusion
-from g2rec.recommenders._g2rec import G2Rec, G2RecConfig, RankingMode, tiger_decoder_config
+from g2rec.recommenders._g2rec import (
+    G2Rec,
+    G2RecConfig,
+    RankingMode,
+    TrainingBatch,
+    tiger_decoder_config,
+)
 from g2rec.recommenders._history import HistoryBatch, history_batch, pad_windows
 from g2rec.recommenders._knn import ItemKNN, ItemKNNConfig
 from g2rec.recommenders._language import LanguageModel, LanguageModelConfig
@@ -69,6 +75,7 @@ __all__ = [
     "TIGERConfig",
     "TextNeighbors",
     "TextNeighborsConfig",
+    "TrainingBatch",
     "TransformerConfig",
     "WordNeighbors",
     "beam_search",

@@ -31,7 +31,7 @@ from g2rec.recommenders._interests import HistoryInterests
 from g2rec.recommenders._near import NearItems
 from g2rec.recommenders._sparse import SparseItemRows, normalized_coengagement
 from g2rec.recommenders._timeline import ItemTimeline
-from g2rec.recommenders._transformer import CausalTransformer, TransformerConfig
+from g2rec.recommenders._transformer import CausalTransformer, Packed, TransformerConfig
 from g2rec.recommenders._trie import PrefixTrie
 from g2rec.shapes import Bool, Float, Int, Tensor
 
@@ -201,6 +201,25 @@ def tiger_decoder_config(transformer: TransformerConfig, *, beam_width: int = 50
         dense_weight=0.0,
         beam_width=beam_width,
     )
+
+
+class TrainingBatch(NamedTuple):
+    """Training sequences and all that follows from their lengths, so that no step waits for a GPU."""
+
+    items: Int[Tensor, "B T"]
+    """Padded on the right with -1."""
+    split: Int[Tensor, " B"]
+    """Items of each sequence that the prefix is made of."""
+    row: Int[Tensor, " P"]
+    """The sequence of each target."""
+    position: Int[Tensor, " P"]
+    """The item that each target follows."""
+    prompt: Int[Tensor, " N"]
+    """Positions of the flattened prompts (prefix, and all items but the last) that count."""
+
+    def to(self, device: torch.device | str) -> "TrainingBatch":
+        """The same batch on ``device``."""
+        return TrainingBatch(*(part.to(device) for part in self))
 
 
 class Candidates(NamedTuple):
@@ -451,10 +470,12 @@ class G2Rec(Recommender):
         prefix_lengths: Int[Tensor, " B"],
         catalogue: Float[Tensor, "I D"],
         without: Bool[Tensor, "B C"] | None = None,
+        packed: Packed | None = None,
     ) -> Float[Tensor, "B T D"]:
         """Outputs at the item positions; the prefix is made of the first ``prefix_lengths`` items.
 
-        Prototypes in ``without`` count for nothing, in the prefix and in the running profile.
+        Prototypes in ``without`` count for nothing, in the prefix and in the running profile. Which positions
+        count follows from ``items``, unless they are given in ``packed``.
         """
         scale = self.config.transformer.embedding_dim**0.5
         x = (
@@ -463,12 +484,14 @@ class G2Rec(Recommender):
         )
         if self.config.feed == "interleaved" and self.interests is not None:
             x = x + self.enter_interest(self.interests.running(items, without))
-        real = F.pad(items[:, 1:] >= 0, (1, 0), value=True)  # the first says that there is no history, if so
         if self.num_prefix and self.interests is not None:
             x = torch.cat([self._prefix_tokens(items, prefix_lengths, without) * scale, x], dim=1)
-            real = F.pad(real, (self.num_prefix, 0), value=True)
-        out: Tensor = self.transformer(x, real)[:, self.num_prefix :]
+        out: Tensor = self.transformer(x, packed or self._real(items))[:, self.num_prefix :]
         return out
+
+    def _real(self, items: Int[Tensor, "B T"]) -> Bool[Tensor, "B S"]:
+        """Which positions of the prompts count: the prefix, the items, and the first though there be none."""
+        return F.pad(items[:, 1:] >= 0, (1 + self.num_prefix, 0), value=True)
 
     def _prefix_tokens(
         self, items: Tensor, lengths: Tensor, without: Tensor | None
@@ -480,22 +503,38 @@ class G2Rec(Recommender):
         token = token + weights.unsqueeze(-1) * self.weight_direction
         return torch.where((indices < 0).unsqueeze(-1), self.empty.to(token.dtype), token)
 
-    def loss(self, items: Int[Tensor, "B T"]) -> Float[Tensor, ""]:
-        """Weighted sum of the heads' cross-entropies, in nats, over right-padded training sequences."""
-        inputs, targets = items[:, :-1], items[:, 1:]
-        lengths = (inputs >= 0).sum(1)
-        valid = targets >= 0
-        split = torch.zeros_like(lengths)
+    def plan(self, items: Int[Tensor, "B T"], drawn: Float[Tensor, " B"]) -> TrainingBatch:
+        """Draw where each sequence is split, and find its targets; a GPU is waited for, so ask on the CPU.
+
+        Args:
+            items: Training sequences, padded on the right with -1.
+            drawn: For each a number in [0, 1); below one half it has no prefix, and every item is a target.
+        """
+        valid = items[:, 1:] >= 0
+        known = valid.sum(1)
+        split = torch.zeros_like(known)
         if self.num_prefix:
             # Of s items in the prefix, the first target is item s (from 0), at position s - 1.
-            known = valid.sum(1)
-            share = torch.rand(len(items), device=items.device) * 2 - 1  # below 0: no prefix, every target
-            split = (share * (known + 1)).long().clamp(min=0).minimum(known)
-            at = torch.arange(inputs.shape[1], device=items.device)
+            split = ((drawn * 2 - 1) * (known + 1)).long().clamp(min=0).minimum(known)
+            at = torch.arange(valid.shape[1], device=items.device)
             valid = valid & (at >= (split - 1).unsqueeze(1))
-        row, position = valid.nonzero(as_tuple=True)  # here, and to leave padding out, a GPU is waited for
+        row, position = valid.nonzero(as_tuple=True)
+        return TrainingBatch(items, split, row, position, Packed.of(self._real(items[:, :-1])).at)
+
+    def loss(self, batch: TrainingBatch | Int[Tensor, "B T"]) -> Float[Tensor, ""]:
+        """Weighted sum of the heads' cross-entropies, in nats, over training sequences.
+
+        Args:
+            batch: From `plan`, or sequences alone, which are planned first.
+        """
+        if isinstance(batch, Tensor):
+            batch = self.plan(batch, torch.rand(len(batch), device=batch.device))
+        items, split, row, position, prompt = batch
+        inputs, targets = items[:, :-1], items[:, 1:]
+        lengths = (inputs >= 0).sum(1)
         catalogue = self.represent_items()
-        hidden = self.hidden(inputs, torch.minimum(split, lengths), catalogue)[row, position]
+        packed = Packed(prompt, len(items), self.num_prefix + inputs.shape[1])
+        hidden = self.hidden(inputs, torch.minimum(split, lengths), catalogue, packed=packed)[row, position]
         target = targets[row, position]
         total, teacher = hidden.new_zeros(()), None
         if self.config.dense_weight:

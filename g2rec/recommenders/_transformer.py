@@ -75,10 +75,14 @@ class Packed(NamedTuple):
     width: int
 
     @classmethod
-    def of(cls, real: Bool[Tensor, "B T"]) -> "Packed | None":
-        """None if all count; a GPU is waited for."""
-        at = real.flatten().nonzero().flatten()
-        return None if len(at) == real.numel() else cls(at, *real.shape)
+    def of(cls, real: Bool[Tensor, "B T"]) -> "Packed":
+        """Those that are true; a GPU is waited for."""
+        return cls(real.flatten().nonzero().flatten(), *real.shape)
+
+    @property
+    def dense(self) -> bool:
+        """Whether all count."""
+        return len(self.at) == self.rows * self.width
 
     def take(self, x: Float[Tensor, "B T *d"]) -> Float[Tensor, "1 N *d"]:
         """What stands at them."""
@@ -114,7 +118,7 @@ class CausalTransformer(nn.Module):
         self.norm = nn.RMSNorm(dim, eps=1e-6)
 
     def forward(
-        self, x: Float[Tensor, "B T D"], real: Bool[Tensor, "B T"] | None = None
+        self, x: Float[Tensor, "B T D"], real: Bool[Tensor, "B T"] | Packed | None = None
     ) -> Float[Tensor, "B T D"]:
         """Each position's output sees itself and what stands left of it.
 
@@ -124,7 +128,11 @@ class CausalTransformer(nn.Module):
                 all but the attention is computed for these alone: of a batch of shopping histories, padded
                 to the longest, six of seven positions are padding.
         """
-        packed = None if real is None or (x.is_cuda and not self.training) else Packed.of(real)
+        packed = real if isinstance(real, Packed) else None
+        if isinstance(real, Tensor) and (self.training or not x.is_cuda):
+            packed = Packed.of(real)
+        if packed is not None and packed.dense:
+            packed = None
         x = self._place(x)
         position = torch.arange(x.shape[1], device=x.device)
         if packed is not None:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch.utils.data import DataLoader
 
 from g2rec.artifacts import derive_seed
 from g2rec.encoders import NodeEmbeddings
@@ -16,17 +17,27 @@ from g2rec.evaluation import expected_ndcg_at_k
 from g2rec.graph import CoEngagementGraph
 from g2rec.interactions import Interactions
 from g2rec.prototypes import InterestPrototypes
-from g2rec.recommenders import EvidenceFusion, FusionMember, G2Rec, G2RecConfig, ItemTimeline, NearItems
+from g2rec.recommenders import (
+    EvidenceFusion,
+    FusionMember,
+    G2Rec,
+    G2RecConfig,
+    ItemTimeline,
+    NearItems,
+    TrainingBatch,
+)
 from g2rec.shapes import Bool, Float, Int, Tensor
 from g2rec.tokenizers import SemanticIds
+from g2rec.training.batches import BatchKey, batches
 from g2rec.training.fitting import FitConfig, FitReport
 from g2rec.training.sequence import (
     RecommenderModule,
     ValidationBatch,
+    Windows,
     fit_recommender,
     training_windows,
     validation_loader,
-    window_loader,
+    window_maker,
 )
 
 logger = logging.getLogger(__name__)
@@ -91,7 +102,7 @@ def fit_g2rec(
     )
     model.train_on(torch.from_numpy(counts > 0))
     windows = training_windows(interactions, config.transformer.max_len)
-    train = window_loader(windows, fit_config.batch_size, seed)
+    train = training_batches(model, windows, fit_config.batch_size, seed)
     report = fit_recommender(
         model, train, interactions, fit_config=fit_config, folder=folder, seed=seed, masked=True,
         module_type=_HeadsModule,
@@ -102,6 +113,17 @@ def fit_g2rec(
         fit_fusion_weights(model, interactions, seed)
         model.to(home)
     return model, report
+
+
+def training_batches(model: G2Rec, windows: Windows, batch_size: int, seed: int) -> DataLoader[TrainingBatch]:
+    """Shuffled batches of windows, planned on the host; where each is split is drawn anew in each epoch."""
+    make_windows = window_maker(windows, seed)
+
+    def make(key: BatchKey) -> TrainingBatch:
+        rng = np.random.default_rng(derive_seed(seed, "splits", key.epoch, key.step))
+        return model.plan(make_windows(key), torch.from_numpy(rng.random(len(key.rows), dtype=np.float32)))
+
+    return batches(make, len(windows.start), batch_size, seed=derive_seed(seed, "windows"), shuffle=True)
 
 
 class _HeadsModule(RecommenderModule):

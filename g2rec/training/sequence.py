@@ -1,5 +1,6 @@
 """Fit models that read sequences: windows of the training events, validation by N@10 on all users."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,7 +70,13 @@ def training_windows(interactions: Interactions, max_len: int) -> Windows:
 
 
 def window_loader(windows: Windows, batch_size: int, seed: int) -> DataLoader[Tensor]:
-    """Shuffled batches of right-padded windows.
+    """Shuffled batches of right-padded windows, from `window_maker`."""
+    make = window_maker(windows, seed)
+    return batches(make, len(windows.start), batch_size, seed=derive_seed(seed, "windows"), shuffle=True)
+
+
+def window_maker(windows: Windows, seed: int) -> Callable[[BatchKey], Tensor]:
+    """Makes batches of right-padded windows.
 
     Events of one time have no order (a basket, a day); where the log's was drawn, each epoch draws it again,
     or the model would learn one of many by heart.
@@ -85,7 +92,7 @@ def window_loader(windows: Windows, batch_size: int, seed: int) -> DataLoader[Te
             items = np.take_along_axis(items, order, axis=1)
         return torch.from_numpy(items)
 
-    return batches(make, len(windows.start), batch_size, seed=derive_seed(seed, "windows"), shuffle=True)
+    return make
 
 
 def validation_loader(interactions: Interactions, batch_size: int) -> DataLoader[ValidationBatch]:

@@ -201,6 +201,20 @@ def test_the_prefix_in_training_has_seen_no_target_of_the_loss(monkeypatch: pyte
     assert len(seen[0].unique()) > 5
 
 
+def test_planned_sequences_have_the_loss_of_those_that_are_not() -> None:
+    model = build(feed="prefix").train()
+    items = torch.randint(0, NUM_ITEMS, (32, 9), generator=torch.Generator().manual_seed(0))
+    items[torch.arange(9) >= torch.randint(1, 10, (32, 1), generator=torch.Generator().manual_seed(1))] = -1
+    torch.manual_seed(2)
+    expected = model.loss(items)
+    torch.manual_seed(2)
+    planned = model.plan(items, torch.rand(32))
+    assert len(planned.prompt) < 32 * (8 + model.num_prefix) and (planned.split > 0).any()
+    torch.testing.assert_close(model.loss(planned), expected, rtol=0, atol=0)
+    no_prefix = model.plan(items, torch.full((32,), 0.49))
+    assert not no_prefix.split.any() and len(no_prefix.row) == int((items[:, 1:] >= 0).sum())
+
+
 def test_the_prefix_by_hand() -> None:
     model = build(feed="prefix", interest_decay=0.5)
     interests = model.interests

@@ -51,7 +51,8 @@ def test_packing_leaves_out_nothing_but_padding() -> None:
     assert packed is not None
     torch.testing.assert_close(packed.take(x)[0], x[_REAL])
     torch.testing.assert_close(packed.put(packed.take(x)), x * _REAL.view(5, 12, 1, 1))
-    assert Packed.of(torch.ones(2, 3, dtype=torch.bool)) is None
+    assert not packed.dense
+    assert Packed.of(torch.ones(2, 3, dtype=torch.bool)).dense
 
 
 def test_a_batch_of_padding_alone_has_no_gradient() -> None:

@@ -19,6 +19,7 @@ from g2rec.prototypes import InterestPrototypes
 from g2rec.recommenders import (
     CodeLMConfig,
     EncoderDecoderConfig,
+    G2Rec,
     G2RecConfig,
     ItemKNN,
     ItemTransitions,
@@ -29,6 +30,7 @@ from g2rec.recommenders import (
     RPGConfig,
     SASRecConfig,
     TIGERConfig,
+    TrainingBatch,
     TransformerConfig,
     tiger_decoder_config,
 )
@@ -36,6 +38,7 @@ from g2rec.report._curves import read_series
 from g2rec.tokenizers import OPQConfig, SemanticIds
 from g2rec.training import FitConfig
 from g2rec.training.batches import BatchKey
+from g2rec.training.g2rec import training_batches
 from g2rec.training.recommender import (
     fit_code_lm,
     fit_fusion_weights,
@@ -258,6 +261,42 @@ def test_every_event_but_the_first_is_a_target_once() -> None:
     expected = np.setdiff1d(np.arange(len(windows.item_index)), first)
     assert np.array_equal(np.sort(targets), expected)
     assert (windows.end - windows.start).max() == 4
+
+
+def test_each_epoch_draws_the_splits_again() -> None:
+    config = G2RecConfig(transformer=SMALL, num_prefix=3)
+    model = config.build(
+        codes=semantic_ids().codes,
+        codebook_size=semantic_ids().codebook_size,
+        prototypes=(prototypes().vectors, prototypes().indices, prototypes().weights),
+    )
+    make = training_batches(model, training_windows(log(), LENGTH), 64, seed=0).dataset
+    rows = np.arange(64)
+    first, again, later = (make[BatchKey(epoch, 0, rows)] for epoch in (0, 0, 1))
+    assert torch.equal(first.split, again.split) and not torch.equal(first.split, later.split)
+    assert torch.equal(first.items, later.items)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_no_loss_of_g2rec_waits_for_the_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loss, calls = G2Rec.loss, []
+
+    def strict(model: G2Rec, batch: TrainingBatch) -> torch.Tensor:
+        calls.append(batch)
+        torch.cuda.set_sync_debug_mode(
+            "error" if len(calls) > 1 else "default"
+        )  # the first sets up libraries
+        try:
+            return loss(model, batch)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+    monkeypatch.setattr(G2Rec, "loss", strict)
+    config = G2RecConfig(transformer=SMALL, num_prefix=3)
+    short = dataclasses.replace(FIT, epochs=2, accelerator="gpu")
+    fit_g2rec(log(), semantic_ids(), prototypes(), embeddings(), config, short, tmp_path, 0)
+    assert len(calls) > 10
 
 
 def test_each_epoch_draws_the_order_of_ties_again() -> None:
