@@ -24,11 +24,11 @@ from jsonargparse import CLI
 from torch.profiler import ProfilerActivity, profile
 
 from g2rec.errors import ConfigError
-from g2rec.recommenders import TIGER, HistoryBatch, TIGERConfig
+from g2rec.recommenders import TIGER, TargetBatch, TIGERConfig
 from g2rec.training.captured import CapturedLoss
 from g2rec.training.fitting import FitConfig, matmul_precision, optimizer
 from g2rec.training.pipeline import hardware
-from g2rec.training.sequence import RecommenderModule, ValidationBatch
+from g2rec.training.sequence import RecommenderModule
 
 _NUM_ITEMS, _CODEBOOK = 12_101, 256
 
@@ -44,7 +44,7 @@ class Steps:
         self.optimizer = optimizer(RecommenderModule(self.model), FitConfig(learning_rate=rate))
         self.loss: Callable[[Any], torch.Tensor] = CapturedLoss(self.model) if captured else self.model.loss
 
-    def epoch(self, batches: list[ValidationBatch]) -> None:
+    def epoch(self, batches: list[TargetBatch]) -> None:
         """A step on each batch."""
         with matmul_precision("high"):
             for batch in batches:
@@ -52,7 +52,7 @@ class Steps:
                 self.loss(batch.to("cuda")).backward()  # type: ignore[no-untyped-call]
                 self.optimizer.step()
 
-    def card(self, batches: list[ValidationBatch]) -> float:
+    def card(self, batches: list[TargetBatch]) -> float:
         """Seconds in which the GPU works."""
         with profile(activities=[ProfilerActivity.CUDA]) as profiler:
             self.epoch(batches)
@@ -61,15 +61,15 @@ class Steps:
         return sum(event.self_device_time_total for event in events) / 1e6
 
 
-def made_batches(batch_size: int, max_len: int) -> list[ValidationBatch]:
+def made_batches(batch_size: int, max_len: int) -> list[TargetBatch]:
     """A batch of each length of history, in random order."""
     rng = np.random.default_rng(1)
     found = []
     for width in rng.permutation(np.arange(1, max_len + 1)).tolist():
         items = torch.from_numpy(rng.integers(0, _NUM_ITEMS, (batch_size, width)))
-        users = torch.arange(batch_size)
-        history = HistoryBatch(users, items, torch.full((batch_size,), width))
-        found.append(ValidationBatch(history, torch.from_numpy(rng.integers(0, _NUM_ITEMS, batch_size))))
+        users, lengths = torch.arange(batch_size), torch.full((batch_size,), width)
+        target = torch.from_numpy(rng.integers(0, _NUM_ITEMS, batch_size))
+        found.append(TargetBatch(users, items, lengths, target))
     return found
 
 

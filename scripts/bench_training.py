@@ -1,4 +1,4 @@
-"""How long a training step of G2Rec takes, with and without padding, by precision; a table, and JSON.
+"""How long a training step of G2Rec takes: padded, packed, as CUDA graphs, by precision; a table, and JSON.
 
     python scripts/bench_training.py --model RUN/recommender/model
         --interactions RUN/interactions/interactions [--device cuda]
@@ -14,6 +14,7 @@ import copy
 import datetime
 import json
 import statistics
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -30,6 +31,7 @@ from torch.profiler import ProfilerActivity, profile
 from g2rec.interactions import Interactions
 from g2rec.recommenders import G2Rec, TrainingBatch
 from g2rec.recommenders._transformer import Packed
+from g2rec.training.captured import CapturedLoss
 from g2rec.training.fitting import FitConfig, matmul_precision, optimizer
 from g2rec.training.g2rec import training_batches
 from g2rec.training.pipeline import hardware
@@ -40,22 +42,25 @@ _BATCHES = 16
 
 
 class Variant:
-    """Steps of one model in one precision, with packed or padded rows."""
+    """Steps of one model in one precision, with padded or packed rows, these launched or captured."""
 
-    def __init__(self, model: G2Rec, precision: str, packed: bool, rate: float) -> None:
-        self.model, self.precision, self.packed = copy.deepcopy(model).train(), precision, packed
+    def __init__(self, model: G2Rec, precision: str, rows: str, rate: float) -> None:
+        self.model, self.precision, self.rows = copy.deepcopy(model).train(), precision, rows
+        self.loss: Callable[[Any], torch.Tensor] = self.model.loss
+        if rows == "captured":
+            self.loss = CapturedLoss(self.model)
         self.optimizer = optimizer(RecommenderModule(self.model), FitConfig(learning_rate=rate))
 
     def step(self, batch: TrainingBatch) -> None:
         """One step on a batch on the host."""
         device = self.model.device
-        padded = nullcontext() if self.packed else mock.patch.object(Packed, "dense", True)
+        padded = mock.patch.object(Packed, "dense", True) if self.rows == "padded" else nullcontext()
         half = torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16-mixed")
         with padded, matmul_precision("high" if self.precision == "tf32" else "highest"):
             self.optimizer.zero_grad()
             with half:
-                loss = self.model.loss(batch.to(device))
-            loss.backward()
+                loss = self.loss(batch.to(device))
+            loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
 
     def epoch(self, batches: list[TrainingBatch]) -> None:
@@ -68,15 +73,22 @@ def measure(
     model: G2Rec, batches: list[TrainingBatch], precisions: list[str], rate: float, budget: float
 ) -> list[dict[str, Any]]:
     """Milliseconds a step of each variant."""
-    variants = [
-        Variant(model, precision, packed, rate) for precision in precisions for packed in (False, True)
-    ]
     device = model.device.type
+    variants = [
+        Variant(model, precision, rows, rate)
+        for precision in precisions
+        for rows in ("padded", "packed", "captured")
+        if rows != "captured" or (device == "cuda" and precision != "bf16-mixed")
+    ]
+    for variant in variants:
+        if variant.rows == "captured":
+            for _ in range(3):  # shapes are recorded the third time
+                variant.epoch(batches)
     times = seconds_of([partial(variant.epoch, batches) for variant in variants], device, budget)
     return [
         {
             "precision": variant.precision,
-            "rows": "packed" if variant.packed else "padded",
+            "rows": variant.rows,
             "step_ms": statistics.median(own) / len(batches) * 1e3,
             "card_ms": _card(variant, batches) if device == "cuda" else None,
         }
@@ -95,7 +107,7 @@ def _card(variant: Variant, batches: list[TrainingBatch]) -> float:
 def first_batches(model: G2Rec, interactions: Interactions, batch_size: int) -> list[TrainingBatch]:
     """The first batches of an epoch."""
     windows = training_windows(interactions, model.config.transformer.max_len)
-    loader = training_batches(model, windows, batch_size, seed=0)
+    loader = training_batches(model, windows, batch_size, seed=0, multiple=128 if model.codes.is_cuda else 1)
     return [batch for _, batch in zip(range(_BATCHES), loader, strict=False)]
 
 

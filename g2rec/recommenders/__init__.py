@@ -16,7 +16,7 @@ from g2rec.recommenders._g2rec import (
     TrainingBatch,
     tiger_decoder_config,
 )
-from g2rec.recommenders._history import HistoryBatch, history_batch, pad_windows
+from g2rec.recommenders._history import HistoryBatch, TargetBatch, history_batch, pad_windows
 from g2rec.recommenders._knn import ItemKNN, ItemKNNConfig
 from g2rec.recommenders._language import LanguageModel, LanguageModelConfig
 from g2rec.recommenders._lightgcn import EdgeBatch, LightGCNRecommender, LightGCNRecommenderConfig
@@ -73,6 +73,7 @@ __all__ = [
     "SASRec",
     "SASRecConfig",
     "TIGERConfig",
+    "TargetBatch",
     "TextNeighbors",
     "TextNeighborsConfig",
     "TrainingBatch",

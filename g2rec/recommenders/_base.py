@@ -39,8 +39,8 @@ class Recommender(nn.Module):
     name: ClassVar[str]
     """What the saved folder calls this kind of model."""
     capturable: ClassVar[bool] = False
-    """Whether CUDA graphs can record its ``loss`` of (histories, targets): nothing in it waits for the GPU,
-    and which kernels run depends on the shape of a batch alone."""
+    """Whether CUDA graphs can record its ``loss`` of a batch of tensors: nothing in it waits for the GPU, and
+    which kernels run depends on their shapes alone."""
     num_items: int
     config: Any = None
 

@@ -60,15 +60,17 @@ class DepthDecoder(nn.Module):
         out = self.transformer(entered)
         return torch.einsum("pmd,mvd->pmv", out, self.head[: out.shape[1]].to(out.dtype))
 
-    def loss(
+    def losses(
         self,
         hidden: Float[Tensor, "P D"],
         codes: Int[Tensor, "P L"],
         trie: PrefixTrie,
         teacher: Float[Tensor, "P J"] | None = None,
         share: float = 0.0,
-    ) -> Float[Tensor, ""]:
-        """Mean cross-entropy, in nats, of a code among those that the trie admits after the codes before it.
+    ) -> Float[Tensor, " P"]:
+        """Cross-entropy, in nats, of a code among those that the trie admits after the codes before it.
+
+        The mean over the codes of each ID.
 
         Args:
             hidden: What the backbone says.
@@ -79,7 +81,7 @@ class DepthDecoder(nn.Module):
         """
         logits = self(hidden, codes).float()
         node = codes.new_zeros(len(codes), 1)
-        total: Tensor = logits.new_zeros(())
+        total: Tensor = logits.new_zeros(len(codes))
         for level in range(self.num_levels):
             code, child, real = trie.successors(node, level)
             among = logits[:, level].gather(1, code[:, 0]).masked_fill(~real[:, 0], -torch.inf)
@@ -90,7 +92,7 @@ class DepthDecoder(nn.Module):
                 mass = trie.mass(child, level, teacher)[:, 0].masked_fill(~real[:, 0], 0.0)
                 mass = mass / mass.sum(1, keepdim=True).clamp(min=1e-20)
                 weight = (1 - share) * weight + share * mass.to(log_p.dtype)
-            total = total - (weight * log_p).sum(1).mean()
+            total = total - (weight * log_p).sum(1)
             node = (child[:, 0] * goal).sum(1, keepdim=True)
         return total / self.num_levels
 

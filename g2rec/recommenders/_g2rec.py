@@ -214,8 +214,10 @@ class TrainingBatch(NamedTuple):
     """The sequence of each target."""
     position: Int[Tensor, " P"]
     """The item that each target follows."""
+    weight: Float[Tensor, " P"]
+    """1; 0 where a target only fills up."""
     prompt: Int[Tensor, " N"]
-    """Positions of the flattened prompts (prefix, and all items but the last) that count."""
+    """Positions of the flattened prompts (prefix and items but the last) that count; padding fills up."""
 
     def to(self, device: torch.device | str) -> "TrainingBatch":
         """The same batch on ``device``."""
@@ -258,6 +260,7 @@ class G2Rec(Recommender):
     """
 
     name = "g2rec"
+    capturable = True
     config: G2RecConfig
     codes: Tensor
     graph: Tensor | None
@@ -503,13 +506,17 @@ class G2Rec(Recommender):
         token = token + weights.unsqueeze(-1) * self.weight_direction
         return torch.where((indices < 0).unsqueeze(-1), self.empty.to(token.dtype), token)
 
-    def plan(self, items: Int[Tensor, "B T"], drawn: Float[Tensor, " B"]) -> TrainingBatch:
+    def plan(self, items: Int[Tensor, "B T"], drawn: Float[Tensor, " B"], multiple: int = 1) -> TrainingBatch:
         """Draw where each sequence is split, and find its targets; a GPU is waited for, so ask on the CPU.
 
         Args:
             items: Training sequences, padded on the right with -1.
             drawn: For each a number in [0, 1); below one half it has no prefix, and every item is a target.
+            multiple: Targets and positions are filled up to a multiple of it, sequences to the longest that
+                the model reads, so that few shapes come often.
         """
+        if multiple > 1:
+            items = F.pad(items, (0, self.config.transformer.max_len + 1 - items.shape[1]), value=-1)
         valid = items[:, 1:] >= 0
         known = valid.sum(1)
         split = torch.zeros_like(known)
@@ -519,7 +526,13 @@ class G2Rec(Recommender):
             at = torch.arange(valid.shape[1], device=items.device)
             valid = valid & (at >= (split - 1).unsqueeze(1))
         row, position = valid.nonzero(as_tuple=True)
-        return TrainingBatch(items, split, row, position, Packed.of(self._real(items[:, :-1])).at)
+        more = -len(row) % multiple
+        weight = F.pad(torch.ones(len(row), device=items.device), (0, more))
+        row, position = (torch.cat([at, at[-1:].expand(more)]) for at in (row, position))
+        real = self._real(items[:, :-1])
+        prompt, padding = Packed.of(real).at, Packed.of(~real).at
+        prompt = torch.cat([prompt, padding[: -len(prompt) % multiple]])
+        return TrainingBatch(items, split, row, position, weight, prompt)
 
     def loss(self, batch: TrainingBatch | Int[Tensor, "B T"]) -> Float[Tensor, ""]:
         """Weighted sum of the heads' cross-entropies, in nats, over training sequences.
@@ -529,7 +542,8 @@ class G2Rec(Recommender):
         """
         if isinstance(batch, Tensor):
             batch = self.plan(batch, torch.rand(len(batch), device=batch.device))
-        items, split, row, position, prompt = batch
+        items, split, row, position, weight, prompt = batch
+        weight = weight / weight.sum()
         inputs, targets = items[:, :-1], items[:, 1:]
         lengths = (inputs >= 0).sum(1)
         catalogue = self.represent_items()
@@ -544,20 +558,21 @@ class G2Rec(Recommender):
                 among, goal = catalogue[self.known_items], self.known_column[target]
                 seen = self.known_column[seen]
             logits = self._dense_logits(hidden, among, seen, first)
-            dense = F.cross_entropy(logits, goal, label_smoothing=self.config.label_smoothing)
-            total = total + self.config.dense_weight * dense
+            smoothing = self.config.label_smoothing
+            dense = F.cross_entropy(logits, goal, reduction="none", label_smoothing=smoothing)
+            total = total + self.config.dense_weight * (weight * dense).sum()
             if self.decoder is not None and self.config.distillation:
                 guess = self._teach(logits.detach().float(), inputs, row, position)
                 teacher = self.trie.accumulate(guess)
         if self.decoder is not None:
-            token = self.decoder.loss(
+            token = self.decoder.losses(
                 hidden, self.codes[target], self.trie, teacher, self.config.distillation
             )
-            total = total + self.config.token_weight * token
+            total = total + self.config.token_weight * (weight * token).sum()
         if self.config.profile_weight and self.interests is not None:
             profile = self.predict_profile(hidden)
             missed = 1 - F.cosine_similarity(profile, self.interests.profiles[target], dim=-1)
-            total = total + self.config.profile_weight * missed.mean()
+            total = total + self.config.profile_weight * (weight * missed).sum()
         return total
 
     @torch.no_grad()

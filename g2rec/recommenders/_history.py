@@ -1,7 +1,7 @@
 """Batches of user histories, padded on the right, made from CSR arrays without a loop."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -56,6 +56,20 @@ class HistoryBatch:
         mask = torch.zeros(len(self.lengths), num_items + 1, dtype=torch.bool, device=self.items.device)
         mask.scatter_(1, self.items.long().masked_fill(self.items < 0, num_items), True)
         return mask[:, :num_items]
+
+
+class TargetBatch(NamedTuple):
+    """Histories and the item that came next, for training."""
+
+    user_index: Int[Tensor, " B"]
+    items: Int[Tensor, "B T"]
+    """Padded as in `HistoryBatch`."""
+    lengths: Int[Tensor, " B"]
+    target: Int[Tensor, " B"]
+
+    def to(self, device: torch.device | str) -> "TargetBatch":
+        """The same batch on ``device``."""
+        return TargetBatch(*(part.to(device) for part in self))
 
 
 def history_batch(

@@ -14,7 +14,7 @@ from g2rec.errors import ConfigError, DataError
 from g2rec.recommenders._base import RankedItems, Recommender, check_k, read_config
 from g2rec.recommenders._decoding import Context, beam_search, score_catalogue
 from g2rec.recommenders._encoder_decoder import CrossCache, EncoderDecoder, EncoderDecoderConfig
-from g2rec.recommenders._history import HistoryBatch
+from g2rec.recommenders._history import HistoryBatch, TargetBatch
 from g2rec.recommenders._trie import PrefixTrie
 from g2rec.shapes import Bool, Float, Int, Tensor
 
@@ -105,10 +105,10 @@ class TIGER(Recommender):
         visible = (position <= (lengths * self.num_levels).unsqueeze(1)).view(len(x), 1, 1, -1)
         return self.transformer.encode(x, visible), visible
 
-    def loss(self, batch: tuple[HistoryBatch, Int[Tensor, " B"]]) -> Float[Tensor, ""]:
+    def loss(self, batch: TargetBatch) -> Float[Tensor, ""]:
         """Mean cross-entropy of a code, in nats, of the item after each history."""
-        history, target = batch
-        memory, visible = self.encode(*self._context(history))
+        user_index, items, lengths, target = batch
+        memory, visible = self.encode(*self._context(HistoryBatch(user_index, items, lengths)))
         codes = self.codes[target].long()
         offset = torch.arange(self.num_levels - 1, device=codes.device) * self.codebook_size
         start = self.start.expand(len(codes), 1, -1)

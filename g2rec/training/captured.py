@@ -7,15 +7,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from g2rec.recommenders import HistoryBatch, Recommender
-from g2rec.shapes import Float, Int, Tensor
+from g2rec.recommenders import Recommender, TargetBatch, TrainingBatch
+from g2rec.shapes import Float, Tensor
 
 _OFTEN = 3
-"""A shape that comes so many times is recorded; until then, and where it is rarer, kernels are launched."""
+"""Shapes that come so many times are recorded; until then, and where they are rarer, kernels are launched."""
 
 
 class CapturedLoss:
-    """A recommender's `loss`, recorded once for each shape of batch and replayed; its backward pass too.
+    """A recommender's `loss`, recorded once for the shapes of a batch and replayed; its backward pass too.
 
     The values are those of the loss itself, dropout included: recording leaves the random state as it was.
     All graphs share one pool of memory, so that a fit needs what its largest batch needs. Gradients lie
@@ -28,34 +28,37 @@ class CapturedLoss:
     def __init__(self, model: Recommender) -> None:
         self.model = model
         self._pool = torch.cuda.graph_pool_handle()
-        self._seen: Counter[torch.Size] = Counter()
-        self._graphs: dict[torch.Size, Callable[..., Any]] = {}
+        self._seen: Counter[tuple[torch.Size, ...]] = Counter()
+        self._graphs: dict[tuple[torch.Size, ...], Callable[..., Any]] = {}
 
-    def __call__(self, batch: tuple[HistoryBatch, Int[Tensor, " B"]]) -> Float[Tensor, ""]:
+    def __call__(self, batch: TargetBatch | TrainingBatch | Tensor) -> Float[Tensor, ""]:
         """The loss of one batch; `backward` of it replays the rest."""
-        history, target = batch
-        inputs = (history.user_index, history.items, history.lengths, target)
-        shape = history.items.shape
-        if shape not in self._graphs:
-            self._seen[shape] += 1
-            loss = _Loss(self.model)
-            if self._seen[shape] < _OFTEN:
-                return loss(*inputs)  # type: ignore[no-any-return]
-            with torch.random.fork_rng(devices=[target.device]):
-                sample = tuple(part.clone() for part in inputs)
-                self._graphs[shape] = torch.cuda.make_graphed_callables(loss, sample, pool=self._pool)
-        value: Tensor = self._graphs[shape](*inputs)
+        if isinstance(batch, Tensor):  # sequences that are not planned
+            return self.model.loss(batch)  # type: ignore[no-any-return, operator]
+        shapes = tuple(part.shape for part in batch)
+        if shapes not in self._graphs:
+            self._seen[shapes] += 1
+            loss = _Loss(self.model, type(batch))
+            if self._seen[shapes] < _OFTEN:
+                return loss(*batch)  # type: ignore[no-any-return]
+            with torch.random.fork_rng(devices=[self.model.device]):
+                sample = tuple(part.clone() for part in batch)
+                self._graphs[shapes] = torch.cuda.make_graphed_callables(
+                    loss, sample, allow_unused_input=True, pool=self._pool
+                )
+        value: Tensor = self._graphs[shapes](*batch)
         return value.clone()  # what the graph returns is overwritten by its next replay
 
 
 class _Loss(nn.Module):
-    """The loss as a module of nothing but tensors, which is what torch records."""
+    """The loss as a module that takes nothing but tensors, which is what torch records."""
 
-    def __init__(self, model: Recommender) -> None:
+    def __init__(self, model: Recommender, kind: type[TargetBatch] | type[TrainingBatch]) -> None:
         super().__init__()
         self.model: Any = model
+        self.kind = kind
         self.train(model.training)
 
-    def forward(self, user_index: Tensor, items: Tensor, lengths: Tensor, target: Tensor) -> Tensor:
-        loss: Tensor = self.model.loss((HistoryBatch(user_index, items, lengths), target))
+    def forward(self, *parts: Tensor) -> Tensor:
+        loss: Tensor = self.model.loss(self.kind(*parts))
         return loss

@@ -49,6 +49,8 @@ _CANDIDATE_USERS, _FUSION_USERS = 512, 51_200
 _SOLVED_USERS, _SOLVER_STEPS, _WEIGHT_PENALTY = 20_000, 200, 1e-3
 """Users whose targets the weights are solved for, steps at most, and the penalty of the weights' squares."""
 _NETWORK_RATE, _NETWORK_DECAY = 5e-3, 3.0
+_MULTIPLE = 128
+"""On a GPU, whose kernels are recorded for each shape, of the targets and positions in a batch."""
 _JUDGED_BEAM = 10
 """Beams that judge the token head while it is trained."""
 
@@ -102,7 +104,8 @@ def fit_g2rec(
     )
     model.train_on(torch.from_numpy(counts > 0))
     windows = training_windows(interactions, config.transformer.max_len)
-    train = training_batches(model, windows, fit_config.batch_size, seed)
+    gpu = fit_config.accelerator != "cpu" and torch.cuda.is_available()
+    train = training_batches(model, windows, fit_config.batch_size, seed, _MULTIPLE if gpu else 1)
     report = fit_recommender(
         model, train, interactions, fit_config=fit_config, folder=folder, seed=seed, masked=True,
         module_type=_HeadsModule,
@@ -115,13 +118,24 @@ def fit_g2rec(
     return model, report
 
 
-def training_batches(model: G2Rec, windows: Windows, batch_size: int, seed: int) -> DataLoader[TrainingBatch]:
-    """Shuffled batches of windows, planned on the host; where each is split is drawn anew in each epoch."""
+def training_batches(
+    model: G2Rec, windows: Windows, batch_size: int, seed: int, multiple: int = 1
+) -> DataLoader[TrainingBatch]:
+    """Shuffled batches of windows, planned on the host; where each is split is drawn anew in each epoch.
+
+    Args:
+        model: Plans the batches.
+        windows: Of the training events.
+        batch_size: Windows in a batch.
+        seed: With epoch and step, decides all draws.
+        multiple: Shapes are filled up to it, see `G2Rec.plan`.
+    """
     make_windows = window_maker(windows, seed)
 
     def make(key: BatchKey) -> TrainingBatch:
         rng = np.random.default_rng(derive_seed(seed, "splits", key.epoch, key.step))
-        return model.plan(make_windows(key), torch.from_numpy(rng.random(len(key.rows), dtype=np.float32)))
+        drawn = torch.from_numpy(rng.random(len(key.rows), dtype=np.float32))
+        return model.plan(make_windows(key), drawn, multiple)
 
     return batches(make, len(windows.start), batch_size, seed=derive_seed(seed, "windows"), shuffle=True)
 

@@ -11,9 +11,8 @@ from torch.utils.data import DataLoader
 from g2rec.artifacts import derive_seed
 from g2rec.errors import DataError
 from g2rec.interactions import Interactions
-from g2rec.recommenders import HistoryBatch, pad_windows
+from g2rec.recommenders import TargetBatch, pad_windows
 from g2rec.training.batches import BatchKey, batches
-from g2rec.training.sequence import ValidationBatch
 
 
 class TargetRows(NamedTuple):
@@ -47,7 +46,7 @@ def target_rows(interactions: Interactions, max_len: int) -> TargetRows:
     return TargetRows(np.asarray(sequences.item_index), user[target], start, target, sequences.moment)
 
 
-def target_loader(rows: TargetRows, batch_size: int, seed: int) -> DataLoader[ValidationBatch]:
+def target_loader(rows: TargetRows, batch_size: int, seed: int) -> DataLoader[TargetBatch]:
     """Shuffled batches of histories of about one length and the item that came next.
 
     Events of one time have no order; where the log's was drawn, each epoch draws it again.
@@ -60,14 +59,14 @@ def target_loader(rows: TargetRows, batch_size: int, seed: int) -> DataLoader[Va
         drawn = np.random.default_rng(derive_seed(seed, "ties", epoch)).random(len(rows.moment))
         return rows.item_index[np.lexsort((drawn, rows.moment))]
 
-    def make(key: BatchKey) -> ValidationBatch:
+    def make(key: BatchKey) -> TargetBatch:
         item_index, start, end = events(key.epoch), rows.start[key.rows], rows.target[key.rows]
-        history = HistoryBatch(
+        return TargetBatch(
             torch.from_numpy(rows.user_index[key.rows]),
             torch.from_numpy(pad_windows(item_index, start, end)),
             torch.from_numpy(end - start),
+            torch.from_numpy(item_index[end].astype(np.int64)),
         )
-        return ValidationBatch(history, torch.from_numpy(item_index[end].astype(np.int64)))
 
     order = derive_seed(seed, "targets")
     lengths = rows.target - rows.start

@@ -125,11 +125,11 @@ def test_the_token_head_learns_from_the_next_item_and_from_a_teacher() -> None:
         torch.nn.init.normal_(parameter, std=0.5)
     hidden, target = torch.randn(6, 16), torch.tensor([0, 3, 7, 7, 1, 2])
     log_p = score_catalogue(decoder, hidden, codes, 4, trie)
-    alone = decoder.loss(hidden, codes[target], trie)
+    alone = decoder.losses(hidden, codes[target], trie).mean()
     torch.testing.assert_close(alone, -log_p[torch.arange(6), target].mean() / 3)
 
     guess = torch.rand(6, NUM_ITEMS).softmax(1)
-    taught = decoder.loss(hidden, codes[target], trie, trie.accumulate(guess), 1.0)
+    taught = decoder.losses(hidden, codes[target], trie, trie.accumulate(guess), 1.0).mean()
     expected = 0.0
     for row, item in enumerate(target.tolist()):  # item by item, at each prefix of the target
         for level in range(3):
@@ -141,7 +141,7 @@ def test_the_token_head_learns_from_the_next_item_and_from_a_teacher() -> None:
             expected -= (q[seen] / q.sum() * (p[seen] / p.sum()).log()).sum()
     torch.testing.assert_close(taught, expected / 18)
     certain = trie.accumulate(F.one_hot(target, NUM_ITEMS).float())
-    torch.testing.assert_close(decoder.loss(hidden, codes[target], trie, certain, 0.7), alone)
+    torch.testing.assert_close(decoder.losses(hidden, codes[target], trie, certain, 0.7).mean(), alone)
 
 
 def test_hybrid_with_a_full_beam_ranks_by_both_heads() -> None:
@@ -211,6 +211,14 @@ def test_planned_sequences_have_the_loss_of_those_that_are_not() -> None:
     planned = model.plan(items, torch.rand(32))
     assert len(planned.prompt) < 32 * (8 + model.num_prefix) and (planned.split > 0).any()
     torch.testing.assert_close(model.loss(planned), expected, rtol=0, atol=0)
+    filled = model.plan(items, torch.full((32,), 0.75), multiple=16)
+    exact = model.plan(items, torch.full((32,), 0.75))
+    assert (
+        filled.items.shape[1] == SMALL.max_len + 1
+        and not len(filled.row) % 16
+        and not len(filled.prompt) % 16
+    )
+    torch.testing.assert_close(model.loss(filled), model.loss(exact))
     no_prefix = model.plan(items, torch.full((32,), 0.49))
     assert not no_prefix.split.any() and len(no_prefix.row) == int((items[:, 1:] >= 0).sum())
 

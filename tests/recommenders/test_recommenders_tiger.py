@@ -7,7 +7,14 @@ import pytest
 import torch
 
 from g2rec.errors import ConfigError, DataError
-from g2rec.recommenders import TIGER, EncoderDecoderConfig, HistoryBatch, TIGERConfig, history_batch
+from g2rec.recommenders import (
+    TIGER,
+    EncoderDecoderConfig,
+    HistoryBatch,
+    TargetBatch,
+    TIGERConfig,
+    history_batch,
+)
 
 SMALL = EncoderDecoderConfig(
     embedding_dim=16, num_layers=2, num_heads=3, head_dim=6, feed_dim=24, dropout=0.1
@@ -40,7 +47,7 @@ def test_the_search_and_the_loss_see_one_model() -> None:
     scores = model.score(batch)
     for item in (0, 7, 29):
         target = torch.full((len(ROWS),), item)
-        loss = model.loss((batch, target))
+        loss = model.loss(TargetBatch(batch.user_index, batch.items, batch.lengths, target))
         torch.testing.assert_close(loss, -scores[:, item].mean() / LEVELS, rtol=1e-5, atol=1e-5)
 
 

@@ -25,14 +25,8 @@ def test_every_training_event_but_a_users_first_is_a_target_once(toy: Interactio
         expected += [(int(user), items[max(0, at - 4) : at], items[at]) for at in range(1, len(items))]
     loader = target_loader(rows, 16, seed=0)
     found = []
-    for batch, target in loader:
-        for user, items, length, item in zip(
-            batch.user_index.tolist(),
-            batch.items.tolist(),
-            batch.lengths.tolist(),
-            target.tolist(),
-            strict=True,
-        ):
+    for batch in loader:
+        for user, items, length, item in zip(*(part.tolist() for part in batch), strict=True):
             assert set(items[length:]) <= {-1}
             found.append((user, items[:length], item))
     assert sorted(found) == sorted(expected)
@@ -41,13 +35,13 @@ def test_every_training_event_but_a_users_first_is_a_target_once(toy: Interactio
 def test_batches_hold_histories_of_about_one_length_in_random_order(toy: Interactions) -> None:
     rows = target_rows(toy, max_len=20)
     loader = target_loader(rows, 16, seed=0)
-    widths = [batch.items.shape[1] for batch, _ in loader]
-    padded = sum(int((batch.items < 0).sum()) for batch, _ in loader)
-    real = sum(int(batch.lengths.sum()) for batch, _ in loader)
+    widths = [batch.items.shape[1] for batch in loader]
+    padded = sum(int((batch.items < 0).sum()) for batch in loader)
+    real = sum(int(batch.lengths.sum()) for batch in loader)
     assert padded < 0.1 * real
     assert widths != sorted(widths)
     loader.sampler.set_epoch(1)  # type: ignore[union-attr]
-    assert [batch.items.shape[1] for batch, _ in loader] != widths
+    assert [batch.items.shape[1] for batch in loader] != widths
 
 
 def test_events_of_one_time_are_drawn_again_in_each_epoch() -> None:
@@ -66,16 +60,18 @@ def test_events_of_one_time_are_drawn_again_in_each_epoch() -> None:
     sequences = set()
     for epoch in range(20):
         loader.sampler.set_epoch(epoch)  # type: ignore[union-attr]
-        [(history, target)] = list(loader)
+        [history] = list(loader)
         for user, known, fixed in ((0, 8, [5, 6, 7]), (1, 4, [3])):
             row = int(((history.user_index == user) & (history.lengths == known - 1)).nonzero())
-            sequence = [*history.items[row, : known - 1].tolist(), int(target[row])]
+            sequence = [*history.items[row, : known - 1].tolist(), int(history.target[row])]
             assert sorted(sequence) == list(range(known))
             assert sequence[0] == 0 and sequence[-len(fixed) :] == fixed
             sequences.add(tuple(sequence))
             for length in range(1, known):  # every row of the user is of the same order
                 at = int(((history.user_index == user) & (history.lengths == length)).nonzero())
-                assert [*history.items[at, :length].tolist(), int(target[at])] == sequence[: length + 1]
+                assert [*history.items[at, :length].tolist(), int(history.target[at])] == sequence[
+                    : length + 1
+                ]
     assert len(sequences) > 10
 
 
