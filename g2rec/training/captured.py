@@ -42,6 +42,7 @@ class CapturedLoss:
             if self._seen[shapes] < _OFTEN:
                 return loss(*batch)  # type: ignore[no-any-return]
             with torch.random.fork_rng(devices=[self.model.device]):
+                torch.cuda.empty_cache()  # what the launched steps held is free for the graphs
                 sample = tuple(part.clone() for part in batch)
                 self._graphs[shapes] = torch.cuda.make_graphed_callables(
                     loss, sample, allow_unused_input=True, pool=self._pool
