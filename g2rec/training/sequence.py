@@ -172,8 +172,9 @@ class RecommenderModule(L.LightningModule):
 
     def on_train_start(self) -> None:
         """Record the loss as CUDA graphs, where the model allows that and it pays."""
-        eager = self.trainer.precision != "32-true" or self.trainer.accumulate_grad_batches != 1
-        if self.model.capturable and self.device.type == "cuda" and not eager:
+        trainer = self.trainer
+        plain = trainer.precision == "32-true" and trainer.accumulate_grad_batches == trainer.world_size == 1
+        if self.model.capturable and self.device.type == "cuda" and plain:
             self.loss = CapturedLoss(self.model)
 
     def training_step(self, batch: Any, batch_index: int) -> Tensor:
