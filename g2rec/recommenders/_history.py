@@ -30,7 +30,7 @@ class HistoryBatch:
 
     def to(self, device: torch.device | str) -> "HistoryBatch":
         """The same batch on ``device``."""
-        fields = {name: value.to(device) for name, value in vars(self).items() if value is not None}
+        fields = {name: moved(value, device) for name, value in vars(self).items() if value is not None}
         return HistoryBatch(**fields)
 
     def last(self, n: int) -> "HistoryBatch":
@@ -56,6 +56,11 @@ class HistoryBatch:
         mask = torch.zeros(len(self.lengths), num_items + 1, dtype=torch.bool, device=self.items.device)
         mask.scatter_(1, self.items.long().masked_fill(self.items < 0, num_items), True)
         return mask[:, :num_items]
+
+
+def moved(part: Tensor, device: torch.device | str) -> Tensor:
+    """A tensor of a batch on ``device``; the host does not wait for a GPU to take it."""
+    return part.to(device, non_blocking=torch.device(device).type == "cuda")
 
 
 def history_batch(

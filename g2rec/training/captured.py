@@ -18,8 +18,8 @@ class CapturedLoss:
     """A recommender's `loss`, recorded once for each shape of batch and replayed; its backward pass too.
 
     The values are those of the loss itself, dropout included: recording leaves the random state as it was.
-    All graphs share one pool of memory, so that a fit needs what its largest batch needs. Gradients lie
-    where the next replay writes its own: use them before (no accumulation over batches).
+    All graphs share one pool of memory for what they compute on the way; each has its own gradients, which
+    lie where its next replay writes its own: use them before (no accumulation over batches).
 
     Args:
         model: ``capturable``, and on a CUDA device; its weights must stay where they are.
