@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from g2rec.errors import G2RecError
+import torch
+
+from g2rec.errors import ConfigError, G2RecError
 
 
 @contextmanager
@@ -16,3 +18,15 @@ def refusal() -> Iterator[None]:
     except (G2RecError, OSError) as error:
         print(f"{Path(sys.argv[0]).name}: {' '.join(str(error).split())}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def check_device(device: str) -> None:
+    """Refuse a GPU where there is none.
+
+    Raises:
+        ConfigError: If so.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(
+            "the device is cuda, but torch finds no GPU; use --device cpu, or a machine with one"
+        )

@@ -18,12 +18,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from _refusal import refusal
+from _refusal import check_device, refusal
 from bench_decoding import seconds_of
 from jsonargparse import CLI
 from torch.profiler import ProfilerActivity, profile
 
-from g2rec.errors import ConfigError
 from g2rec.recommenders import TIGER, TargetBatch, TIGERConfig
 from g2rec.training.captured import CapturedLoss
 from g2rec.training.fitting import FitConfig, matmul_precision, optimizer
@@ -81,8 +80,7 @@ def main(batch_size: int = 256, max_len: int = 20, budget: float = 10.0) -> None
         max_len: Items of the longest histories.
         budget: Seconds for each of the two.
     """
-    if not torch.cuda.is_available():
-        raise ConfigError("CUDA graphs need a GPU, torch finds none; run this on a machine that has one")
+    check_device("cuda")
     batches = made_batches(batch_size, max_len)
     runs = {"launched": Steps(False, 1e-4), "captured": Steps(True, 1e-4)}
     start = time.perf_counter()

@@ -41,7 +41,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from _refusal import refusal
+from _refusal import check_device, refusal
 from jsonargparse import CLI
 
 from g2rec.errors import ConfigError
@@ -506,6 +506,7 @@ def main(
         model: A fitted model's folder, for the part fitted.
         interactions: The log that it was fitted on.
     """
+    check_device(device)
     if codebook_size**levels < 2 * items:
         raise ConfigError(
             f"random IDs for {items} items need twice as many, got {codebook_size}^{levels} = "

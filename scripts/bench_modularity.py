@@ -25,7 +25,7 @@ from typing import Any, Literal
 import networkx as nx
 import numpy as np
 import torch
-from _refusal import refusal
+from _refusal import check_device, refusal
 from jsonargparse import CLI
 from scipy.sparse import csr_matrix, diags
 from scipy.sparse.linalg import svds
@@ -219,6 +219,7 @@ def main(
         prototypes: C of the cost part, at the smallest graph.
         device: Of the cost part.
     """
+    check_device(device)
     result: dict[str, Any] = {
         "machine": hardware(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),

@@ -23,7 +23,7 @@ from unittest import mock
 
 import numpy as np
 import torch
-from _refusal import refusal
+from _refusal import check_device, refusal
 from bench_decoding import seconds_of
 from jsonargparse import CLI
 from torch.profiler import ProfilerActivity, profile
@@ -131,6 +131,7 @@ def main(
         learning_rate: Of the optimizer.
         budget: Seconds for each variant, at least two rounds of sixteen batches.
     """
+    check_device(device)
     log, fitted = Interactions.load(interactions), G2Rec.load(model).to(device)
     counts = np.bincount(log.train_events().item_index, minlength=log.num_items)
     fitted.train_on(torch.from_numpy(counts > 0))

@@ -237,7 +237,7 @@ _WANTED = {
 def one_line(error: jsonargparse.ArgumentError, *, flags: bool = True) -> str:
     """jsonargparse's message, without the types that only its authors need."""
     text = str(error)
-    told = re.match(r'Parser key "[^"]+":', text)
+    told = re.match(r'Parser key "([^"]+)":', text)
     wanted = re.search(r"Expected (?:a )?(?:<class '(?:\w+\.)*(\w+)'>|typing\.Literal\[([^\]]*)\])", text)
     came = re.search(r"(?:Given|Got) value: (.*)", text)
     if told and wanted and came and (wanted[2] or wanted[1] in _WANTED):
@@ -245,6 +245,13 @@ def one_line(error: jsonargparse.ArgumentError, *, flags: bool = True) -> str:
         key = ".".join(re.findall(r'Parser key "([^"]+)":', text[: wanted.start()]))
         where = f"--{key}" if flags else key
         return f"expected {what} for {where}, got {came[1]}; " + ("see --help" if flags else "change it")
+    words = re.search(r"Unable to load config '([^']*)'", text)
+    classes = re.search(r"Subtypes: \[(.*)\]", text) if "Expected a dot import path" in text else None
+    if told and flags and words:
+        return f"expected settings for --{told[1]}, got {words[1]}; write --{told[1]}.NAME VALUE, see --help"
+    if told and flags and classes and came:
+        kinds = ", ".join(re.findall(r"(\w+)'>", classes[1]))
+        return f"expected one of {kinds} for --{told[1]}, got {came[1]}; see --help"
     lines = [line.strip(" -") for line in text.splitlines() if line.strip()]
     telling = [
         line for line in lines[1:] if line.startswith(("Option", "Expected", "Not a valid", "No action"))

@@ -16,7 +16,7 @@ from g2rec.recommenders._g2rec import (
     TrainingBatch,
     tiger_decoder_config,
 )
-from g2rec.recommenders._history import HistoryBatch, TargetBatch, history_batch, pad_windows
+from g2rec.recommenders._history import HistoryBatch, TargetBatch, history_batch, moved, pad_windows
 from g2rec.recommenders._knn import ItemKNN, ItemKNNConfig
 from g2rec.recommenders._language import LanguageModel, LanguageModelConfig
 from g2rec.recommenders._lightgcn import EdgeBatch, LightGCNRecommender, LightGCNRecommenderConfig
@@ -83,6 +83,7 @@ __all__ = [
     "export_llama",
     "history_batch",
     "load_recommender",
+    "moved",
     "pad_windows",
     "score_catalogue",
     "score_items",

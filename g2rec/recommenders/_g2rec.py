@@ -26,7 +26,7 @@ from g2rec.recommenders._evidence import (
     standardize,
     user_context,
 )
-from g2rec.recommenders._history import HistoryBatch
+from g2rec.recommenders._history import HistoryBatch, moved
 from g2rec.recommenders._interests import HistoryInterests
 from g2rec.recommenders._near import NearItems
 from g2rec.recommenders._sparse import SparseItemRows, normalized_coengagement
@@ -221,7 +221,7 @@ class TrainingBatch(NamedTuple):
 
     def to(self, device: torch.device | str) -> "TrainingBatch":
         """The same batch on ``device``."""
-        return TrainingBatch(*(part.to(device) for part in self))
+        return TrainingBatch(*(moved(part, device) for part in self))
 
 
 class Candidates(NamedTuple):
@@ -511,12 +511,13 @@ class G2Rec(Recommender):
 
         Args:
             items: Training sequences, padded on the right with -1.
-            drawn: For each a number in [0, 1); below one half it has no prefix, and every item is a target.
+            drawn: For each a number in [0, 1); below one half there is no prefix, and all items but the first
+                are targets.
             multiple: Targets and positions are filled up to a multiple of it, sequences to the longest that
                 the model reads, so that few shapes come often.
         """
         if multiple > 1:
-            items = F.pad(items, (0, self.config.transformer.max_len + 1 - items.shape[1]), value=-1)
+            items = F.pad(items, (0, max(0, self.config.transformer.max_len + 1 - items.shape[1])), value=-1)
         valid = items[:, 1:] >= 0
         known = valid.sum(1)
         split = torch.zeros_like(known)

@@ -30,7 +30,7 @@ class HistoryBatch:
 
     def to(self, device: torch.device | str) -> "HistoryBatch":
         """The same batch on ``device``."""
-        fields = {name: value.to(device) for name, value in vars(self).items() if value is not None}
+        fields = {name: moved(value, device) for name, value in vars(self).items() if value is not None}
         return HistoryBatch(**fields)
 
     def last(self, n: int) -> "HistoryBatch":
@@ -69,7 +69,12 @@ class TargetBatch(NamedTuple):
 
     def to(self, device: torch.device | str) -> "TargetBatch":
         """The same batch on ``device``."""
-        return TargetBatch(*(part.to(device) for part in self))
+        return TargetBatch(*(moved(part, device) for part in self))
+
+
+def moved(part: Tensor, device: torch.device | str) -> Tensor:
+    """A tensor of a batch on ``device``; the host does not wait for a GPU to take it."""
+    return part.to(device, non_blocking=torch.device(device).type == "cuda")
 
 
 def history_batch(

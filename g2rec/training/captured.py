@@ -13,13 +13,16 @@ from g2rec.shapes import Float, Tensor
 _OFTEN = 3
 """Shapes that come so many times are recorded; until then, and where they are rarer, kernels are launched."""
 
+_MOST = 64
+"""Graphs, of which each holds a copy of the gradients."""
+
 
 class CapturedLoss:
     """A recommender's `loss`, recorded once for the shapes of a batch and replayed; its backward pass too.
 
     The values are those of the loss itself, dropout included: recording leaves the random state as it was.
-    All graphs share one pool of memory, so that a fit needs what its largest batch needs. Gradients lie
-    where the next replay writes its own: use them before (no accumulation over batches).
+    All graphs share one pool of memory for what they compute on the way; each has its own gradients, which
+    lie where its next replay writes its own: use them before (no accumulation over batches).
 
     Args:
         model: ``capturable``, and on a CUDA device; its weights must stay where they are.
@@ -39,10 +42,9 @@ class CapturedLoss:
         if shapes not in self._graphs:
             self._seen[shapes] += 1
             loss = _Loss(self.model, type(batch))
-            if self._seen[shapes] < _OFTEN:
+            if self._seen[shapes] < _OFTEN or len(self._graphs) == _MOST:
                 return loss(*batch)  # type: ignore[no-any-return]
             with torch.random.fork_rng(devices=[self.model.device]):
-                torch.cuda.empty_cache()  # what the launched steps held is free for the graphs
                 sample = tuple(part.clone() for part in batch)
                 self._graphs[shapes] = torch.cuda.make_graphed_callables(
                     loss, sample, allow_unused_input=True, pool=self._pool

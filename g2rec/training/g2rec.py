@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -49,8 +50,8 @@ _CANDIDATE_USERS, _FUSION_USERS = 512, 51_200
 _SOLVED_USERS, _SOLVER_STEPS, _WEIGHT_PENALTY = 20_000, 200, 1e-3
 """Users whose targets the weights are solved for, steps at most, and the penalty of the weights' squares."""
 _NETWORK_RATE, _NETWORK_DECAY = 5e-3, 3.0
-_MULTIPLE = 128
-"""On a GPU, whose kernels are recorded for each shape, of the targets and positions in a batch."""
+_ROUNDED = 1 / 12
+"""On a GPU, whose kernels are recorded for each shape, sizes of a batch are multiples of this share of it."""
 _JUDGED_BEAM = 10
 """Beams that judge the token head while it is trained."""
 
@@ -105,7 +106,8 @@ def fit_g2rec(
     model.train_on(torch.from_numpy(counts > 0))
     windows = training_windows(interactions, config.transformer.max_len)
     gpu = fit_config.accelerator != "cpu" and torch.cuda.is_available()
-    train = training_batches(model, windows, fit_config.batch_size, seed, _MULTIPLE if gpu else 1)
+    multiple = _multiple(windows, fit_config.batch_size) if gpu else 1
+    train = training_batches(model, windows, fit_config.batch_size, seed, multiple)
     report = fit_recommender(
         model, train, interactions, fit_config=fit_config, folder=folder, seed=seed, masked=True,
         module_type=_HeadsModule,
@@ -138,6 +140,11 @@ def training_batches(
         return model.plan(make_windows(key), drawn, multiple)
 
     return batches(make, len(windows.start), batch_size, seed=derive_seed(seed, "windows"), shuffle=True)
+
+
+def _multiple(windows: Windows, batch_size: int) -> int:
+    items = float((windows.end - windows.start).mean()) * batch_size
+    return int(2 ** max(0, round(math.log2(items * _ROUNDED))))
 
 
 class _HeadsModule(RecommenderModule):

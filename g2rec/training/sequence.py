@@ -13,7 +13,15 @@ from g2rec.artifacts import derive_seed
 from g2rec.errors import DataError
 from g2rec.graph import CoEngagementConfig, build_coengagement
 from g2rec.interactions import Interactions
-from g2rec.recommenders import HistoryBatch, Recommender, SASRec, SASRecConfig, history_batch, pad_windows
+from g2rec.recommenders import (
+    HistoryBatch,
+    Recommender,
+    SASRec,
+    SASRecConfig,
+    history_batch,
+    moved,
+    pad_windows,
+)
 from g2rec.shapes import Float, Int, Tensor
 from g2rec.training.batches import BatchKey, batches
 from g2rec.training.captured import CapturedLoss
@@ -45,7 +53,7 @@ class ValidationBatch(NamedTuple):
 
     def to(self, device: torch.device | str) -> "ValidationBatch":
         """The batch on another device; Lightning calls it."""
-        return ValidationBatch(self.batch.to(device), self.target.to(device))
+        return ValidationBatch(self.batch.to(device), moved(self.target, device))
 
 
 def training_windows(interactions: Interactions, max_len: int) -> Windows:
@@ -172,10 +180,15 @@ class RecommenderModule(L.LightningModule):
 
     def on_train_start(self) -> None:
         """Record the loss as CUDA graphs, where the model allows that and it pays."""
+        self.loss = self.model.loss
         trainer = self.trainer
         plain = trainer.precision == "32-true" and trainer.accumulate_grad_batches == trainer.world_size == 1
         if self.model.capturable and self.device.type == "cuda" and plain:
             self.loss = CapturedLoss(self.model)
+
+    def on_train_end(self) -> None:
+        """Let the graphs go: they read the weights where these are now."""
+        self.loss = self.model.loss
 
     def training_step(self, batch: Any, batch_index: int) -> Tensor:
         """One step on the model's own loss."""

@@ -114,6 +114,14 @@ def test_empty_after_filtering(capsys: pytest.CaptureFixture[str]) -> None:
         (["run", "synthetic", "--seed", "one"], "seed"),
         (["run", "synthetic", "--config", "nowhere.yaml"], "nowhere"),
         (["run", "synthetic", "--interactions.split", "random"], "split"),
+        (
+            ["run", "synthetic", "--recommender_fit", "one"],
+            "expected settings for --recommender_fit, got one; write --recommender_fit.NAME VALUE",
+        ),
+        (
+            ["run", "synthetic", "--encoder", "gat"],
+            "expected one of LightGCNConfig, GraphSAGEConfig for --encoder, got gat",
+        ),
         (["learn"], "learn"),
         (["graph", "make"], "make"),
         (["encoder", "fit", "nowhere"], "graph build"),

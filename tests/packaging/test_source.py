@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,6 +55,11 @@ def test_the_scripts_are_sound_bash(script: str) -> None:
         ),
         ("bench_billion.py --log MISSING --run MISSING", "run.json is missing"),
         ("bench_joint.py amazon-beauty --out OUT --mirror MISSING", "it is missing; check the folder"),
+        pytest.param(
+            "bench_decoding.py --device cuda",
+            "the device is cuda, but torch finds no GPU; use --device cpu",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU"),
+        ),
         ("bench_sampling.py --engines [nativ]", "there is no engine nativ; known engines are"),
     ],
 )

@@ -7,8 +7,17 @@ import numpy as np
 import pytest
 import torch
 
+from g2rec.graph import build_coengagement
 from g2rec.interactions import Interactions
-from g2rec.recommenders import TIGER, EncoderDecoderConfig, G2Rec, G2RecConfig, TIGERConfig, TransformerConfig
+from g2rec.recommenders import (
+    TIGER,
+    EncoderDecoderConfig,
+    G2Rec,
+    G2RecConfig,
+    NearItems,
+    TIGERConfig,
+    TransformerConfig,
+)
 from g2rec.training import FitConfig
 from g2rec.training.captured import CapturedLoss
 from g2rec.training.g2rec import training_batches
@@ -31,7 +40,7 @@ def fitted(kind: type, toy: Interactions, folder: Path, epochs: int = 6) -> dict
         transformer = TransformerConfig(embedding_dim=16, num_layers=1, num_heads=2, max_len=8)
         rng = np.random.default_rng(0)
         weights = rng.random((toy.num_items, 2)).astype(np.float32)
-        model = G2RecConfig(transformer=transformer, num_prefix=2).build(
+        model = G2RecConfig(transformer=transformer, num_prefix=2, profile_weight=0.1).build(
             codes=codes,
             codebook_size=64,
             prototypes=(
@@ -40,11 +49,17 @@ def fitted(kind: type, toy: Interactions, folder: Path, epochs: int = 6) -> dict
                 weights / weights.sum(1, keepdims=True),
             ),
             content=toy.content,
+            coengagement=build_coengagement(toy),
+            words=NearItems.by_words(toy),
         )
+        model.train_on(torch.arange(toy.num_items) != toy.num_items - 1)
         train = training_batches(model, training_windows(toy, 8), 32, seed=0, multiple=32)
     config = FitConfig(epochs=epochs, learning_rate=1e-3, patience=0)
     fit_recommender(model, train, toy, fit_config=config, folder=folder, seed=0)
-    return {name: value.cpu() for name, value in model.state_dict().items()}
+    # of the last epoch: the model has those of the best, which may be from before a cut
+    last = torch.load(folder / "checkpoints" / "last.ckpt", map_location="cpu", weights_only=True)
+    weights: dict[str, torch.Tensor] = last["state_dict"]
+    return weights
 
 
 def largest_gap(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
