@@ -43,6 +43,7 @@ import numpy as np
 import torch
 from _refusal import check_device, refusal
 from jsonargparse import CLI
+from torch.profiler import ProfilerActivity, profile
 
 from g2rec.errors import ConfigError
 from g2rec.interactions import Interactions
@@ -118,6 +119,15 @@ def seconds_of(functions: list[Callable[[], Any]], device: str, budget: float) -
             wait(device)
             own.append(clock() - start)
     return times
+
+
+def card_seconds(function: Callable[[], Any]) -> float:
+    """Seconds in which the GPU works for one call, of torch.profiler."""
+    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
+        function()
+        torch.cuda.synchronize()
+    events = [event for event in profiler.key_averages() if event.device_type.name == "CUDA"]
+    return sum(event.self_device_time_total for event in events) / 1e6
 
 
 class Ranker:

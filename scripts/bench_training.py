@@ -24,9 +24,8 @@ from unittest import mock
 import numpy as np
 import torch
 from _refusal import check_device, refusal
-from bench_decoding import seconds_of
+from bench_decoding import card_seconds, seconds_of
 from jsonargparse import CLI
-from torch.profiler import ProfilerActivity, profile
 
 from g2rec.interactions import Interactions
 from g2rec.recommenders import G2Rec, TrainingBatch
@@ -90,18 +89,12 @@ def measure(
             "precision": variant.precision,
             "rows": variant.rows,
             "step_ms": statistics.median(own) / len(batches) * 1e3,
-            "card_ms": _card(variant, batches) if device == "cuda" else None,
+            "card_ms": card_seconds(partial(variant.epoch, batches)) / len(batches) * 1e3
+            if device == "cuda"
+            else None,
         }
         for variant, own in zip(variants, times, strict=True)
     ]
-
-
-def _card(variant: Variant, batches: list[TrainingBatch]) -> float:
-    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
-        variant.epoch(batches)
-        torch.cuda.synchronize()
-    events = [event for event in profiler.key_averages() if event.device_type.name == "CUDA"]
-    return sum(event.self_device_time_total for event in events) / len(batches) / 1e3
 
 
 def first_batches(model: G2Rec, interactions: Interactions, batch_size: int) -> list[TrainingBatch]:

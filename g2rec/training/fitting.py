@@ -242,9 +242,8 @@ def _quiet() -> Iterator[None]:
             warnings.filterwarnings("ignore", ".*isinstance\\(treespec, LeafSpec\\).*")
             warnings.filterwarnings("ignore", ".*log_every_n_steps.*")
             warnings.filterwarnings("ignore", "GPU available but not used.*")
-            warnings.filterwarnings(
-                "ignore", "The AccumulateGrad node's stream.*"
-            )  # of a graph, recorded aside
+            # a graph is recorded on a stream of its own
+            warnings.filterwarnings("ignore", "The AccumulateGrad node's stream.*")
             yield
     finally:
         noisy.setLevel(level)

@@ -176,23 +176,22 @@ class RecommenderModule(L.LightningModule):
         super().__init__()
         self.model: Any = model
         self.fit_config, self.masked = fit_config or FitConfig(), masked
-        self.loss: Any = model.loss
+        self._captured: CapturedLoss | None = None
 
     def on_train_start(self) -> None:
         """Record the loss as CUDA graphs, where the model allows that and it pays."""
-        self.loss = self.model.loss
         trainer = self.trainer
         plain = trainer.precision == "32-true" and trainer.accumulate_grad_batches == trainer.world_size == 1
-        if self.model.capturable and self.device.type == "cuda" and plain:
-            self.loss = CapturedLoss(self.model)
+        pays = self.model.capturable and self.device.type == "cuda" and plain
+        self._captured = CapturedLoss(self.model) if pays else None
 
     def on_train_end(self) -> None:
         """Let the graphs go: they read the weights where these are now."""
-        self.loss = self.model.loss
+        self._captured = None
 
     def training_step(self, batch: Any, batch_index: int) -> Tensor:
         """One step on the model's own loss."""
-        loss: Tensor = self.loss(batch)
+        loss: Tensor = (self._captured or self.model.loss)(batch)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=1)
         return loss
 
