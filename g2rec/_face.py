@@ -1,6 +1,7 @@
 """What ``import g2rec`` offers: a run, a bundle from a table, and a bundle from a folder."""
 
 import contextlib
+import logging
 import shutil
 import tempfile
 import weakref
@@ -19,6 +20,8 @@ if TYPE_CHECKING:  # what trains imports Lightning, and reading a bundle needs n
     from g2rec.training.pipeline import Run
 
 __all__ = ["Bundle", "compare", "fit", "load", "run"]
+
+logger = logging.getLogger(__name__)
 
 
 def load(path: str | Path) -> Bundle:
@@ -58,10 +61,10 @@ def run(
     Raises:
         ConfigError: If a setting or the recipe is unknown.
     """
-    from g2rec.cli.pipeline import open_run
+    from g2rec.cli.pipeline import default_folder, open_run
     from g2rec.cli.run_settings import read_settings
 
-    folder = Path("runs") / Path(recipe).stem if out is None else Path(out)
+    folder = default_folder(str(recipe)) if out is None else Path(out)
     known = None if mirror is None else Path(mirror)
     return open_run(folder, str(recipe), read_settings(config), known)
 
@@ -115,6 +118,7 @@ def fit(
     time: str | None = None,
     title: str | None = None,
     text: str | Sequence[str] = (),
+    deduplicate: bool = True,
     config: "Settings | None" = None,
     out: str | Path | None = None,
     evaluate: bool = False,
@@ -133,6 +137,7 @@ def fit(
             order of the rows counts.
         title: Title column of the items.
         text: Text columns of the items (or one), for their content; the title if empty.
+        deduplicate: Keep only a user's first event with an item; how many others there are is logged.
         config: A preset's name, a YAML file, a mapping as such a file holds, or a `RunConfig`.
         out: A folder to keep everything in: the commands, such as ``g2rec report``, work on it, and a second
             call reuses what has not changed. Nothing is kept if None.
@@ -159,10 +164,14 @@ def fit(
             items_path=None if items is None else _source(items),
             title=title,
             text=text,
+            deduplicate=deduplicate,
             out_dir=data,
             recipe_dir=data,
         )
         going = open_run(folder, str(data / f"{recipe.name}.yaml"), settings, None)
+        dropped = (recipe.expected.events if recipe.expected else 0) - going.interactions.num_events
+        if deduplicate and dropped:
+            logger.warning("%s events repeat an item of their user; deduplicate=False keeps them", dropped)
         if evaluate:
             going.evaluate()
         going.write_bundle()

@@ -23,7 +23,8 @@ set_up() {
   pip_install "the build tool" "setuptools>=77"
   install_torch
   say "Installing g2rec${extra:+ with its $extra extra}: numba, pyarrow, scipy, matplotlib, lightning and what they need (about 250 MB)"
-  pip_install "g2rec" --no-build-isolation -c constraints.txt -e ".${extra:+[$extra]}"
+  # compat: a path, not a finder, or a script beside the clone would import the clone as an empty package
+  pip_install "g2rec" --no-build-isolation -c constraints.txt --config-settings editable_mode=compat -e ".${extra:+[$extra]}"
   rm -f "$venv"/.g2rec-[0-9]*
   touch "$stamp-$extra"
 }

@@ -1,6 +1,6 @@
 """Everything that is needed to recommend, in one folder: save, load, recommend, explain."""
 
-from g2rec.bundle._bundle import Bundle
+from g2rec.bundle._bundle import Bundle, check_parts
 from g2rec.bundle._card import CardFacts
 from g2rec.bundle._interests import Explanation, Interest, PastItem, RecommendedItem, name_interests
 from g2rec.bundle._labels import ItemLabels, item_labels
@@ -17,6 +17,7 @@ __all__ = [
     "ItemTerms",
     "PastItem",
     "RecommendedItem",
+    "check_parts",
     "group_words",
     "item_labels",
     "item_terms",

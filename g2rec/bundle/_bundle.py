@@ -73,6 +73,27 @@ _OPTIONAL = ("tokenizer", "content_embedding")
 """What new items need, and older bundles lack."""
 
 
+def check_parts(folder: Folder, *, verify: bool = True) -> None:
+    """Check that each part of a bundle's folder is there, whole, and the one that it was saved with.
+
+    Args:
+        folder: A bundle's, opened.
+        verify: Hash every file; sizes are checked in any case.
+
+    Raises:
+        ArtifactError: If a part is missing, damaged or another.
+    """
+    for name, expected in folder.meta["parts"].items():
+        path = folder.path / name
+        kind = str(read_json(path / "manifest.json").get("kind"))
+        found = open_folder(path, kind, verify=verify).content_hash
+        if found != expected:
+            raise ArtifactError(
+                f"{folder.path} was saved with {name} {expected}, it holds {name} {found}; "
+                "restore that folder or run `g2rec run` again"
+            )
+
+
 @dataclass(frozen=True, repr=False)
 class Bundle:
     """What a run fitted, checked to belong together.
@@ -193,13 +214,7 @@ class Bundle:
         if missing or unknown:
             odd = f"lacks the part {missing[0]}" if missing else f"has the unknown part {unknown[0][:40]!r}"
             raise ArtifactError(f"{path} {odd}, another version wrote it; update g2rec or get it again")
-        for name, expected in parts.items():
-            found = read_json(path / name / "manifest.json").get("content_hash")
-            if found != expected:
-                raise ArtifactError(
-                    f"{path} was saved with {name} {expected}, it holds {name} {found}; "
-                    "restore that folder or run `g2rec run` again"
-                )
+        check_parts(folder, verify=False)  # each is, where it is loaded
         held = {name: load(path / name) for name, load in _PARTS.items() if name in parts}
         return cls(**held, card=CardFacts.from_plain(folder.meta.get("card", {})))
 
@@ -377,9 +392,11 @@ class Bundle:
             Columns item_id, title and events (training events); the most popular first.
 
         Raises:
-            ConfigError: If ``k`` is below 1.
+            ConfigError: If ``k`` is below 1, or the text is none.
         """
         check_count(k, None, "items")
+        if not isinstance(text, str):
+            raise ConfigError(f"expected a text to search for, got {text!r}; give words")
         rows = self._titles.rows(text, k)
         return self._titled(rows).append_column("events", pa.array(self._popularity[rows]))
 
@@ -586,7 +603,7 @@ class Bundle:
             if not keys:
                 raise DataError("expected a history of at least one item, got none; give the IDs of items")
             return self.item_index(keys)
-        row = find(self._users, str(user), "user")
+        row = find(self._users, as_ids([user], "users")[0], "user")
         start, end = self.interactions.user_indptr[row : row + 2]
         return np.asarray(self.interactions.item_index[start:end], dtype=np.int32)
 
@@ -668,6 +685,10 @@ def check_count(k: Any, most: int | None, noun: str) -> None:
         raise ConfigError(f"expected k as a whole number, got {k!r}; give one")
     if most is None:
         raise ConfigError(f"expected k of at least 1, got {k}; raise it")
+    if not most:
+        raise ConfigError(
+            f"expected {noun}, there are none; with exclude_seen off, seen ones are recommended"
+        )
     raise ConfigError(
         f"expected k between 1 and the {most} {noun}, got {k}; {'raise' if k < 1 else 'lower'} k"
     )

@@ -100,7 +100,7 @@ def one_a_row(value: Any, num_rows: int, what: str) -> list[Any]:
     Raises:
         ConfigError: If the list has another length.
     """
-    if value is None or isinstance(value, str | int | bool):
+    if value is None or isinstance(value, str | int | bool | np.generic):
         return [value] * num_rows
     values = column_values(value, what)
     if len(values) != num_rows:
@@ -112,11 +112,10 @@ def one_a_row(value: Any, num_rows: int, what: str) -> list[Any]:
 
 
 def lists_a_row(value: Any, num_rows: int, what: str) -> list[Any]:
-    """A list of IDs for all rows, or a list that has for each row a list or None, as one for each."""
-    if isinstance(value, list | tuple) and any(
-        item is None or not isinstance(item, str | int | float | np.generic) for item in value
-    ):
-        return one_a_row(value, num_rows, what)
+    """A list of IDs for all rows, or a column that has a list or None for each, as one for each."""
+    values = [] if value is None else column_values(value, what)
+    if any(item is None or not isinstance(item, str | int | float | np.generic) for item in values):
+        return one_a_row(values, num_rows, what)
     return [value] * num_rows
 
 

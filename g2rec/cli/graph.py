@@ -4,10 +4,10 @@ import time as clock
 from pathlib import Path
 
 from g2rec.artifacts import StageRecord, fingerprint, read_json, to_plain, write_json
-from g2rec.cli.pipeline import open_run
+from g2rec.cli.pipeline import check_own, default_folder, open_run
 from g2rec.cli.settings import write_settings
 from g2rec.cli.show import Steps, announce
-from g2rec.errors import ArtifactError, ConfigError
+from g2rec.errors import ArtifactError, ConfigError, DataError
 from g2rec.graph import (
     CoEngagementConfig,
     CoEngagementGraph,
@@ -53,7 +53,8 @@ def graph_build(
     config = GraphBuildConfig(user=user, item=item, time=time, weight=weight, memory=memory)
     if settings.coengagement is not None:
         settings.coengagement.check()
-    folder = out or Path("runs") / Path(source.rstrip("/*")).stem
+    folder = out or default_folder(source)
+    check_own(folder)
     if _is_log(source):
         if mirror is not None:
             raise ConfigError(f"a mirror is of a recipe, and {source} is a log; leave out --mirror")
@@ -78,6 +79,8 @@ def _build_log(
     source: str, folder: Path, settings: RunConfig, config: GraphBuildConfig, content: Path | None
 ) -> None:
     """Build the graph, or find that it is there; leave what the later commands need."""
+    if content is not None and not content.is_file():
+        raise DataError(f"expected item features as an .npy file, there is no file {content}; check the path")
     files = [path.resolve() for path in find_log_files(source)]
     columns = {name: getattr(config, name) for name in ("user", "item", "time", "weight")}
     known = read_json(folder / "run.json") if (folder / "run.json").is_file() else {"log": []}

@@ -26,7 +26,13 @@ _WIDTH = 79
 
 def invoke(words: tuple[str, ...], function: str, arguments: list[str], example: str = "") -> int:
     """Parse ``arguments`` for one command and call it; give the exit code."""
-    logging.basicConfig(level=os.environ.get("G2REC_LOG", "WARNING"), format="%(message)s")
+    level = os.environ.get("G2REC_LOG", "WARNING").upper()
+    if level not in logging.getLevelNamesMapping():
+        known = "DEBUG, INFO, WARNING or ERROR"
+        return _refuse(
+            f"expected {known} in the environment variable G2REC_LOG, got {level}; set one of them"
+        )
+    logging.basicConfig(level=level, format="%(message)s")
     signal.signal(signal.SIGTERM, _terminate)
     settings: type | None = None
     try:

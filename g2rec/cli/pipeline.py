@@ -2,13 +2,13 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from g2rec.artifacts import check_replaceable, read_json, write_json
+from g2rec.artifacts import check_replaceable, read_json, replace_path, write_json
 from g2rec.cli.settings import write_settings
 from g2rec.cli.show import Download, Steps, announce, print_interests, print_recommendations
-from g2rec.errors import ArtifactError, ConfigError
+from g2rec.errors import ArtifactError, ConfigError, G2RecError
 from g2rec.leaderboard import format_table
 from g2rec.recipes import NetworkError, load_recipe
 from g2rec.report import write_report
@@ -16,6 +16,11 @@ from g2rec.training.log_run import LogRun
 from g2rec.training.overrides import check_settings
 from g2rec.training.pipeline import Run
 from g2rec.training.run_config import RunConfig
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 
 def run(
@@ -37,18 +42,22 @@ def run(
         mirror: A local folder with the recipe's files, used instead of downloading.
         fallback: A recipe to run instead if no source of the first can be reached.
     """
-    folder = out or Path("runs") / Path(recipe).stem
-    going = open_run(folder, recipe, settings, mirror)
-    try:
-        _ = going.interactions
-    except NetworkError as error:
-        if fallback is None:
-            raise
-        print(f"Running on {fallback} instead of {recipe}: {error}.", file=sys.stderr)
-        going = open_run(folder, fallback, settings, None)
-    metrics = going.evaluate()
-    bundle = going.write_bundle()
-    report = write_report(folder)
+    folder = out or default_folder(recipe)
+    load_recipe(recipe)
+    check_settings(settings)
+    check_own(folder)
+    with _alone(folder):
+        going = open_run(folder, recipe, settings, mirror)
+        try:
+            _ = going.interactions
+        except NetworkError as error:
+            if fallback is None:
+                raise
+            print(f"Running on {fallback} instead of {recipe}: {error}.", file=sys.stderr)
+            going = open_run(folder, fallback, settings, None)
+        metrics = going.evaluate()
+        bundle = going.write_bundle()
+        report = write_report(folder)
     print()
     print(format_table(metrics, bold=sys.stdout.isatty()))
     print_interests(bundle, 5)
@@ -111,11 +120,20 @@ def evaluate(run: Path, settings: RunConfig) -> None:
     print(format_table(metrics, bold=sys.stdout.isatty()))
 
 
+def default_folder(source: str) -> Path:
+    """``runs/NAME`` of a recipe, a recipe's file, or a log; of a pattern the last part without wildcards."""
+    plain = [part for part in Path(source).parts if not set("*?[") & set(part)]
+    last = Path(plain[-1] if plain else "log")
+    return Path("runs") / (last.stem if last.suffix in (".yaml", ".yml", ".parquet") else last.name or "log")
+
+
 def open_run(folder: Path, recipe: str, settings: RunConfig, mirror: Path | None, *stages: str) -> Run:
     """A run, with what the later commands need kept in its folder."""
     parsed = load_recipe(recipe)
     check_settings(settings)
     check_replaceable(folder / "bundle")
+    if _is_log_run(folder):
+        raise ConfigError(f"{folder} is a run of a log, {recipe} is a recipe; name another folder with --out")
     known = {"recipe": recipe, "mirror": None if mirror is None else str(mirror.resolve())}
     write_json(folder / "run.json", known)
     write_settings(folder / "settings.yaml", settings)
@@ -130,22 +148,55 @@ def open_run(folder: Path, recipe: str, settings: RunConfig, mirror: Path | None
     )
 
 
+def check_own(folder: Path) -> None:
+    """Refuse a folder of other files: a run's would be mixed with them, or replace them."""
+    if folder.is_dir() and not (folder / "run.json").is_file():
+        others = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+        if others:
+            raise ConfigError(
+                f"expected a new folder or a run's, {folder} has other files, such as {others[0]}; "
+                "name another one with --out"
+            )
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One command at a time in a run's folder; a process that ends lets go of it, however it ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        try:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(
+                f"another g2rec is at work in {folder}; wait for its end, or name another folder"
+            ) from None
+        yield
+
+
 @contextmanager
 def _unless_refused(folder: Path) -> Iterator[None]:
     """A run keeps the settings of a stage that is killed, so that it goes on, but no refused ones."""
     file = folder / "settings.yaml"
     before = file.read_text() if file.is_file() else None
     try:
-        yield
-    except ConfigError:
+        with _alone(folder) if (folder / "run.json").is_file() else nullcontext():
+            yield
+    except G2RecError:
         if before is not None:
-            file.write_text(before)
+            temporary = file.with_suffix(".tmp")
+            temporary.write_text(before)
+            replace_path(temporary, file)
         raise
+
+
+def _is_log_run(folder: Path) -> bool:
+    return (folder / "run.json").is_file() and "log" in read_json(folder / "run.json")
 
 
 def _log_run(folder: Path, settings: RunConfig) -> LogRun | None:
     """The run in a folder, if it was made from a log."""
-    if not (folder / "run.json").is_file() or "log" not in read_json(folder / "run.json"):
+    if not _is_log_run(folder):
         return None
     write_settings(folder / "settings.yaml", settings)
     return LogRun(folder, settings, announce=announce, progress=Steps())

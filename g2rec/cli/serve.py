@@ -1,5 +1,6 @@
 """Using a run: recommendations on the terminal, the report, and the HTTP service."""
 
+import csv
 import sys
 from pathlib import Path
 from typing import Literal
@@ -12,7 +13,7 @@ from g2rec.serving import ServeConfig, run_server
 def recommend(
     run: Path,
     user: str | None = None,
-    history: tuple[str | int, ...] | None = None,
+    history: str | None = None,
     k: int = 10,
     mode: Literal["generative", "dense", "hybrid"] | None = None,
     explain: bool = False,
@@ -23,14 +24,16 @@ def recommend(
     Args:
         run: A run's folder, or a bundle's.
         user: A user's id, as in the log.
-        history: Item ids, oldest first, such as [50,181,172].
+        history: Item ids, oldest first, such as [50,181,172]; as written, with quotes around one that has a
+            comma.
         k: Items to recommend.
         mode: How to rank; as the recommender was configured if not given.
         explain: Also say which interests were read from the history, and which of them each item shares.
         include_seen: Allow items that are in the history.
     """
     bundle = Bundle.load(_bundle(run))
-    asked = {"user": user, "history": history, "k": k, "mode": mode, "exclude_seen": not include_seen}
+    past = None if history is None else _ids(history)
+    asked = {"user": user, "history": past, "k": k, "mode": mode, "exclude_seen": not include_seen}
     print_table(bundle.recommend(**asked))  # type: ignore[arg-type]
     if not explain:
         return
@@ -41,6 +44,13 @@ def recommend(
     print("\nShared by each item:")
     for item in explanation.items:
         print(f"  {item.title}: {', '.join(f'#{index}' for index in item.shared) or 'none'}")
+
+
+def _ids(text: str) -> list[str]:
+    """The IDs of a list: as written, since 0010 is no number and 1e5 may be an ID."""
+    inner = text.strip().removeprefix("[").removesuffix("]")
+    found = next(csv.reader([inner], skipinitialspace=True), [])
+    return [key.strip().removeprefix("'").removesuffix("'") for key in found if key.strip()]
 
 
 def report(run: Path) -> None:

@@ -83,7 +83,10 @@ def print_recommendations(bundle: "Bundle", number: int, k: int = 10) -> None:
     log = bundle.interactions
     step = max(1, log.num_users // number)
     for user_id in log.user_ids.to_pylist()[: step * number : step]:
-        table = bundle.recommend(user=user_id, k=k)
+        left = log.num_items - len(set(bundle.history(user_id)))
+        if not left:
+            continue
+        table = bundle.recommend(user=user_id, k=min(k, left))
         print(f"\nTop {table.num_rows} for user {user_id}:")
         print_table(table)
 

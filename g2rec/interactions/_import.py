@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import json as arrow_json
 
-from g2rec.artifacts import disk_error, replace_path
+from g2rec.artifacts import disk_error, fingerprint, replace_path
 from g2rec.errors import ConfigError, DataError
 from g2rec.interactions._csv import count, read_csv
 from g2rec.interactions._times import read_times
@@ -23,6 +23,7 @@ from g2rec.recipes import (
     Columns,
     ContentSpec,
     Expected,
+    Filters,
     Recipe,
     Source,
     as_ids,
@@ -52,6 +53,7 @@ def import_events(
     title: str | None = None,
     text: str | Sequence[str] = (),
     name: str | None = None,
+    deduplicate: bool = True,
     out_dir: Path | None = None,
     recipe_dir: Path = Path("graphs"),
 ) -> Recipe:
@@ -66,10 +68,11 @@ def import_events(
         item: Column of item ids.
         time: Column of times, as `read_times` reads them. Without it the row order counts.
         items_path: A table of items with the column ``item``.
-        title: Its title column.
+        title: Its title column; ``title``, if there is one, if None.
         text: Its text columns for TF-IDF; the title if empty.
+        deduplicate: Whether runs keep only a user's first event with an item.
         name: The recipe's name; the file's name if None, and ``events`` of a table.
-        out_dir: Where the dataset goes; ``imported/NAME`` in the cache if None.
+        out_dir: Where the dataset goes; a folder in the cache for each name and ``recipe_dir`` if None.
         recipe_dir: Where ``NAME.yaml`` goes.
 
     Raises:
@@ -88,16 +91,18 @@ def import_events(
     items = _read_items(items_path, item, title, text, events["item"].combine_chunks())
     if items["item"].type != events["item"].type:
         events = events.set_column(1, "item", events["item"].cast(pa.string()))
-    columns = Columns(time="timestamp" if time else None)
+    clock = "clock" if "clock" in events.column_names else None
+    columns = Columns(time="timestamp" if time else None, clock=clock)
     words = tuple(dict.fromkeys(text or ([title] if title else [])))
+    if out_dir is None:  # two projects may have a log of the same name
+        out_dir = cache_dir() / "imported" / f"{name}-{fingerprint(str(recipe_dir.resolve()))[:8]}"
     recipe = Recipe(
         name=name,
         title=f"{name}, imported from {events_label.name}",
         licence=_OWN,
-        sources=(
-            Source(reader="mirror", folder=str((out_dir or cache_dir() / "imported" / name).resolve())),
-        ),
+        sources=(Source(reader="mirror", folder=str(out_dir.resolve())),),
         columns=columns,
+        filters=Filters(deduplicate=deduplicate),
         content=ContentSpec(kind="tfidf", columns=words) if words else ContentSpec(kind="none", columns=()),
         expected=Expected(
             users=len(events["user"].unique()), items=len(events["item"].unique()), events=events.num_rows
@@ -143,7 +148,9 @@ def _read_events(source: Path | pa.Table, user: str, item: str, time: str | None
     if not table.num_rows:
         raise DataError(f"{path} has no rows; check the file")
     if time:
-        columns["timestamp"] = read_times(take_column(table, time, path), time, path)
+        columns["timestamp"], ticks = read_times(take_column(table, time, path), time, path)
+        if ticks is not None:  # events of one second in their order
+            columns["clock"] = ticks
     columns["order"] = pa.array(np.arange(table.num_rows, dtype=np.int64))
     events = pa.table(columns).drop_null()
     if not events.num_rows:
@@ -165,7 +172,9 @@ def _read_ids(table: pa.Table, name: str, path: Path) -> pa.Array:
     if pa.types.is_string(ids.type):
         ids = pc.utf8_trim_whitespace(ids)
         ids = pc.if_else(pc.equal(ids, ""), pa.scalar(None, pa.string()), ids)
-        whole = path.suffix in (".csv", ".tsv") and pc.all(pc.match_substring_regex(ids, _WHOLE)).as_py()
+        whole = (
+            path.suffix.lower() in (".csv", ".tsv") and pc.all(pc.match_substring_regex(ids, _WHOLE)).as_py()
+        )
         if whole:
             ids = pc.replace_substring_regex(ids, r"\.0$", "").cast(pa.int64())
     ids = as_ids(ids, name, path, gaps=True)
@@ -205,19 +214,38 @@ def _read_items(
             f"{len(known) - listed:,}",
             f"{len(known):,}",
         )
+    without = len(key.unique()) - listed
+    if without:
+        logger.warning(
+            "%s: %s of items without events; a temporal split and Bundle.add_items know them",
+            path.name, count(without),
+        )  # fmt: skip
     first = np.sort(np.unique(key.to_numpy(zero_copy_only=False), return_index=True)[1])
     if len(first) < len(key):
         logger.warning("%s: left out %s of items that came before", path.name, count(len(key) - len(first)))
     columns = {"item": key.take(pa.array(first))}
     table = table.take(pa.array(first))
-    if title:
-        columns["title"] = table[title].cast(pa.string())
+    titled = title or ("title" if table.column_names.count("title") == 1 else None)
+    if titled:
+        columns["title"] = _as_text(table[titled], titled, path)
     for name in table.column_names:
         if table.column_names.count(name) > 1 or not name:
             continue
-        if name not in (item, "item", "item_id", "title") or (name == title and name != "title"):
+        if name not in (item, "item", "item_id", *columns):
             columns[name] = table[name]
     return pa.table(columns)
+
+
+def _as_text(column: pa.ChunkedArray, name: str, path: Path) -> pa.ChunkedArray:
+    """As text; lists of words are joined."""
+    try:
+        if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+            column = pc.binary_join(column, " ")
+        return column.cast(pa.string())
+    except pa.ArrowException:
+        raise DataError(
+            f"{path}: column {name} should hold text, it holds {column.type}; name another column"
+        ) from None
 
 
 def read_table(path: Path, wanted: Sequence[str]) -> pa.Table:
@@ -229,11 +257,12 @@ def read_table(path: Path, wanted: Sequence[str]) -> pa.Table:
     if not path.is_file():
         raise DataError(f"there is no file {path}; check the path")
     try:
-        if path.suffix == ".parquet":
+        kind = path.suffix.lower()
+        if kind == ".parquet":
             return _plain_columns(read_parquet(path))
-        if path.suffix in (".csv", ".tsv"):
+        if kind in (".csv", ".tsv"):
             return read_csv(path, wanted)
-        if path.suffix == ".jsonl":
+        if kind in (".jsonl", ".ndjson"):
             return arrow_json.read_json(path)
     except (pa.ArrowInvalid, json.JSONDecodeError) as error:
         raise DataError(f"{path} cannot be read: {str(error).splitlines()[0]}; check the file") from None
@@ -250,11 +279,14 @@ def as_table(frame: Any) -> pa.Table:
         if isinstance(frame, Mapping):
             return _plain_columns(pa.table(dict(frame)))
         if isinstance(frame, list | tuple) and all(isinstance(row, Mapping) for row in frame):
-            return _plain_columns(pa.Table.from_pylist([dict(row) for row in frame]))
+            names = list(dict.fromkeys(name for row in frame for name in row))
+            return _plain_columns(pa.table({name: [row.get(name) for row in frame] for name in names}))
         if isinstance(frame, pa.Table | pa.RecordBatch) or hasattr(frame, "__arrow_c_stream__"):
             return _plain_columns(pa.table(frame))
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise DataError(f"the table cannot be read: {str(error).splitlines()[0]}; mend it") from None
+    if hasattr(frame, "collect"):
+        raise DataError(f"expected a table, got a {type(frame).__name__}; give what its collect() returns")
     raise DataError(
         f"expected a table (Arrow, pandas, polars), a mapping of columns or a list of rows, got a "
         f"{type(frame).__name__}; make one of it"
@@ -268,7 +300,8 @@ def _plain_columns(table: pa.Table) -> pa.Table:
         if name.startswith("__index_level_"):
             continue
         if pa.types.is_dictionary(column.type):
-            column = column.cast(column.type.value_type)
+            chunks = [chunk.dictionary_decode() for chunk in column.chunks]
+            column = pa.chunked_array(chunks, column.type.value_type)
         if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
             column = column.cast(pa.string())
         columns.append(column)

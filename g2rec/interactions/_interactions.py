@@ -282,13 +282,22 @@ def _fit(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
     try:
         if text and pa.types.is_list(column.type):
             column = pc.binary_join(column, " ")
-        return column.cast(field.type)
+        fitted = column.cast(field.type)
     except pa.ArrowException as error:
         reason = str(error).splitlines()[0]
         raise DataError(
             f"expected {field.type} in the column {field.name} of new items, as in the catalogue ({reason}); "
             "mend it"
         ) from None
+    if field.name == "item_id" and not text:  # "007" is not the item 7
+        given = column.cast(pa.string())
+        other = pc.index(pc.not_equal(fitted.cast(pa.string()), given), True).as_py()
+        if other >= 0:
+            raise DataError(
+                f"expected {field.type} in the column item_id of new items, as in the catalogue, got "
+                f"{given[other].as_py()!r}; write it as {fitted[other]}"
+            )
+    return fitted
 
 
 def _indptr(index: Array, size: int) -> Array:

@@ -167,8 +167,15 @@ def _item_table(raw: RawDataset, item_codes: Array, log: EventCodes) -> pa.Table
     table = raw.items.take(pa.array(rows, mask=rows < 0))
     keys = log.item_keys.take(pa.array(item_codes))
     ids = table["item_id"] if "item_id" in table.column_names else keys
-    if (rows < 0).any():
-        ids = pc.coalesce(table["item_id"].cast(pa.string()), keys.cast(pa.string()))
+    if ids.null_count:
+        ids = pc.coalesce(ids.cast(pa.string()), keys.cast(pa.string()))
+    if len(ids.unique()) < len(ids):
+        counts = ids.value_counts()
+        double = counts.field("values")[pc.index(pc.greater(counts.field("counts"), 1), True).as_py()]
+        raise DataError(
+            f"{raw.name} has two items of the item_id {double}; the recipe's item_key should name a column "
+            "that tells items apart"
+        )
     fallback = pc.binary_join_element_wise("item", ids.cast(pa.string()), " ")
     title = (
         table["title"].cast(pa.string())

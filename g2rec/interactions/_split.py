@@ -38,6 +38,11 @@ def split_temporal(
     first, second = np.quantile(log.time, quantiles, method="higher")
     part = np.select([log.time < first, log.time < second], [TRAIN, VALIDATION], TEST).astype(np.uint8)
     before = part == TRAIN
+    if not before.any():
+        raise DataError(
+            f"no event of {raw.name} lies before the validation window: more than a share of "
+            f"{1 - quantiles[0]:.2g} have the first time of all; use split=leave_one_out or larger quantiles"
+        )
     keep = filter_events(log, rank, filters, before)
     core_item = np.bincount(log.item[keep], minlength=log.num_items) > 0
     core_user = np.bincount(log.user[keep], minlength=log.num_users) > 0

@@ -33,10 +33,12 @@ _COMPACT = {8: "%Y%m%d", 14: "%Y%m%d%H%M%S"}
 """By digits: 20101201 and 20101201082600, which as seconds would be in August 1970 and the year 640,000."""
 
 
-def read_times(values: pa.Array, name: str, path: Path) -> pa.Array:
+def read_times(values: pa.Array, name: str, path: Path) -> tuple[pa.Array, pa.Array | None]:
     """Seconds since 1970, null where there is no time: from numbers (seconds, milli-, micro- or nanoseconds),
     dates such as 20101201, timestamps, dates, or text with one of these, ISO dates, or days, months and years
     (UTC if no zone).
+
+    Beside them, where the times are finer, what orders events of one second: int64, in any unit.
 
     Whether 01/12/2010 is in January or December is read from the other rows: a number above 12 is a day.
 
@@ -56,6 +58,7 @@ def read_times(values: pa.Array, name: str, path: Path) -> pa.Array:
         seconds = _of_text(values, name, path)
     elif pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
         seconds = _of_numbers(values, name, path)
+    ticks = _ticks(values, seconds)
     seconds = as_seconds(seconds, name, path, gaps=True)
     if seconds.null_count:
         what = _lacking(values, pc.is_null(seconds))
@@ -65,7 +68,21 @@ def read_times(values: pa.Array, name: str, path: Path) -> pa.Array:
                 f"and {seconds.null_count:,} of {len(seconds):,} rows do not: {what}; mend or drop them"
             )
         logger.warning("%s: left out %s of %s: %s", path.name, count(seconds.null_count), name, what)
-    return seconds
+    if ticks is None or pc.count_distinct(ticks).as_py() <= pc.count_distinct(seconds).as_py():
+        return seconds, None
+    return seconds, ticks
+
+
+def _ticks(values: pa.Array, read: pa.Array) -> pa.Array | None:
+    """The finest times that the values tell; those of text and of fractions in microseconds."""
+    if pa.types.is_timestamp(values.type):
+        return values.cast(pa.timestamp(values.type.unit)).cast(pa.int64())
+    if pa.types.is_integer(values.type):
+        return values.cast(pa.int64(), safe=False)
+    if pa.types.is_floating(read.type):
+        known = pc.if_else(pc.is_finite(read), read, pa.scalar(None, read.type))
+        return pc.floor(pc.multiply(known.cast(pa.float64()), 1e6)).cast(pa.int64(), safe=False)
+    return None
 
 
 def _lacking(values: pa.Array, lacking: pa.Array) -> str:

@@ -75,6 +75,8 @@ def _transfer(url: str, part: Path, progress: Progress | None) -> None:
         try:
             _request(url, part, progress)
             return
+        except _RangeError:
+            continue
         except requests.ConnectTimeout as error:
             raise NetworkError(_unreachable(url, error)) from None
         except requests.HTTPError as error:
@@ -91,6 +93,11 @@ def _transfer(url: str, part: Path, progress: Progress | None) -> None:
             logger.warning("%s broke off after %d bytes; resuming", url, came)
         except requests.RequestException as error:
             raise NetworkError(f"{url} cannot be asked for: {error}; check the address") from None
+    raise NetworkError(f"{url} refuses to send the file; try again later or use a mirror")
+
+
+class _RangeError(Exception):
+    """The server has nothing after the part that is here; the part is gone."""
 
 
 def _request(url: str, part: Path, progress: Progress | None) -> None:
@@ -104,9 +111,9 @@ def _request(url: str, part: Path, progress: Progress | None) -> None:
         have = 0
     with requests.get(url, headers=headers, stream=True, timeout=(CONNECT_SECONDS, _READ_SECONDS)) as answer:
         if answer.status_code == 416:  # the part is as long as the file, or longer: start again
-            part.unlink()
+            part.unlink(missing_ok=True)
             _stamp(part).unlink(missing_ok=True)
-            raise requests.exceptions.ChunkedEncodingError("the range was refused")
+            raise _RangeError
         answer.raise_for_status()
         if answer.status_code != 206:
             have = 0

@@ -89,6 +89,14 @@ def count_problem(recipe: Recipe, dataset: RawDataset) -> str | None:
     )
 
 
+class _Roles(dict[str, Path]):
+    """Files by role; the first one that a reader misses is named."""
+
+    def __missing__(self, role: str) -> Path:
+        held = ", ".join(self) or "none"
+        raise ConfigError(f"the recipe's source lacks a file for {role}, it names {held}; add it")
+
+
 def _parse(recipe: Recipe, fetched: FetchedFiles) -> RawDataset:
     if fetched.reader == "synthetic":
         if recipe.synthetic is None and recipe.name != "synthetic":
@@ -106,5 +114,5 @@ def _parse(recipe: Recipe, fetched: FetchedFiles) -> RawDataset:
         )
     if fetched.reader == "mirror":
         return read_mirror(recipe.name, recipe.columns, fetched.files, fetched.source)
-    tables = _RAW_READERS[fetched.reader](fetched.files)
+    tables = _RAW_READERS[fetched.reader](_Roles(fetched.files))
     return RawDataset(name=recipe.name, events=tables.events, items=tables.items, source=fetched.source)

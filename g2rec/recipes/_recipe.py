@@ -157,6 +157,8 @@ def parse_recipe(text: str, where: str) -> Recipe:
     assert isinstance(recipe, Recipe)
     if not recipe.sources:
         raise ConfigError(f"{where} lists no sources; give at least one")
+    if recipe.content.dim < 1:
+        raise ConfigError(f"{where}: content.dim should be at least 1, got {recipe.content.dim}; raise it")
     for number, source in enumerate(recipe.sources):
         ways = [bool(source.archive), bool(source.wheel), bool(source.files), bool(source.folder)]
         wanted = 0 if source.reader == "synthetic" else 1

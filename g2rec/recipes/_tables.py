@@ -85,14 +85,31 @@ def as_ids(
                 f"{path}: column {name} should hold ids, row {bad[0] + 1} has {numbers[bad[0]]}; "
                 "check the column"
             )
+        bad = np.flatnonzero(np.abs(numbers) > 2**53)
+        if len(bad):  # beyond, floats skip whole numbers: several ids may have become one
+            raise DataError(
+                f"{path}: column {name} holds ids as floats, which are not exact beyond 2^53, "
+                f"row {bad[0] + 1} has {numbers[bad[0]]}; give whole numbers or text"
+            )
         return pa.array(numbers.astype(np.int64), mask=missing)
     if pa.types.is_integer(values.type):
+        if pa.types.is_uint64(values.type) and (pc.max(values).as_py() or 0) >= 2**63:
+            values = values.cast(pa.string())  # hashes
+            return _whole_numbers(values, name, path) if integers else values
         return values.cast(pa.int64())
     if pa.types.is_nested(values.type):
         raise DataError(
             f"{path}: column {name} should hold ids, numbers or text, got {values.type}; check the column"
         )
-    text = values.cast(pa.string())
+    if str(values.type) == "extension<arrow.uuid>":
+        values = pa.array([None if value is None else str(value) for value in values.to_pylist()])
+    try:
+        text = values.cast(pa.string())
+    except pa.ArrowException:
+        raise DataError(
+            f"{path}: column {name} should hold ids, numbers or text, it holds {values.type}; "
+            "write them as text, UUIDs for example as 00000000-0000-..."
+        ) from None
     return _whole_numbers(text, name, path) if integers else text
 
 
@@ -112,7 +129,8 @@ def as_seconds(values: pa.Array, name: str, path: Path, *, gaps: bool = False) -
         values = _text_times(values.cast(pa.string()), name, path)
     if pa.types.is_date(values.type) or pa.types.is_timestamp(values.type):
         # floor, so that times before 1970 do not round towards it
-        values = pc.floor_temporal(values.cast(pa.timestamp("us")), unit="second")
+        unit = values.type.unit if pa.types.is_timestamp(values.type) else "us"
+        values = pc.floor_temporal(values.cast(pa.timestamp(unit)), unit="second")
         values = values.cast(pa.timestamp("s")).cast(pa.int64())
     if values.null_count and not gaps:
         row = _first(pc.is_null(values))

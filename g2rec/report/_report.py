@@ -111,6 +111,8 @@ def _users(bundle: Bundle) -> str:
         history = targets.history[targets.indptr[row] : targets.indptr[row + 1]]
         item_ids = bundle.item_ids(history)
         k = min(10, bundle.interactions.num_items - len(np.unique(history)))
+        if not k:
+            continue
         explained = bundle.explain(history=item_ids, k=k)
         cards.append(
             _html.user_card(

@@ -1,6 +1,7 @@
 """A bundle that answers requests: the lanes they wait in, and the items that are added meanwhile."""
 
 import contextlib
+import math
 import threading
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -154,7 +155,7 @@ class BundleService:
         bundle = self.bundle
         index = int(bundle.item_index([item_id])[0])
         row = bundle.interactions.items.slice(index, 1).to_pylist()[0]
-        known = {name: value for name, value in row.items() if value == value}  # JSON has no NaN
+        known = {name: value for name, value in row.items() if _is_json(value)}
         return {**known, "semantic_id": list(bundle.semantic_id(index))}
 
     def _new_items(self, body: NewItemsRequest) -> Answer:
@@ -239,3 +240,10 @@ def _known_interests(bundle: Bundle) -> list[Answer]:
         }
         for interest, top in zip(bundle.interests(), tops, strict=True)
     ]
+
+
+def _is_json(value: Any) -> bool:
+    """Whether JSON can hold a value: it has no NaN and no infinity."""
+    if isinstance(value, list):
+        return all(map(_is_json, value))
+    return not isinstance(value, float) or math.isfinite(value)

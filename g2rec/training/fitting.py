@@ -169,7 +169,7 @@ def fit(
             trainer.fit(module, train, validation, ckpt_path=resume, weights_only=True)
         except SystemExit:  # what Lightning makes of Ctrl-C
             raise KeyboardInterrupt from None
-    if monitor is not None and checkpoints.best.exists():
+    if checkpoints.best is not None and checkpoints.best.exists():
         state = torch.load(checkpoints.best, map_location="cpu", weights_only=True)
         module.load_state_dict(state)
     module.eval()
@@ -313,7 +313,7 @@ class _Checkpoints(L.Callback):
     """Keeps the last epoch's state and the best weights; stops when the score stalls or the time is over."""
 
     def __init__(self, folder: Path, monitor: str | None, config: FitConfig) -> None:
-        self.last, self.best = folder / "last.ckpt", folder / "best.pt"
+        self.folder, self.last = folder, folder / "last.ckpt"
         self.monitor, self.config = monitor, config
         self.best_score: float | None = None
         self.best_epoch: int | None = None
@@ -329,6 +329,11 @@ class _Checkpoints(L.Callback):
         for name, value in state_dict.items():
             setattr(self, name, value)
 
+    @property
+    def best(self) -> Path | None:
+        """The best weights, if any; those of an earlier epoch go once `last` says which are the best."""
+        return None if self.best_epoch is None else self.folder / f"best-{self.best_epoch}.pt"
+
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._clock = time.monotonic()
         self._stop_if_due(trainer)
@@ -337,13 +342,17 @@ class _Checkpoints(L.Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         loss = outputs["loss"] if isinstance(outputs, Mapping) else outputs
-        if batch_idx == 0 and loss is not None and not math.isfinite(float(loss)):
+        if batch_idx == 0 and loss is not None:
+            self._check(float(loss), trainer)
+
+    @staticmethod
+    def _check(loss: float, trainer: L.Trainer) -> None:
+        if not math.isfinite(loss):
             epoch = trainer.current_epoch
-            raise ConfigError(
-                f"the training loss became {float(loss)} in epoch {epoch}; lower the learning rate"
-            )
+            raise ConfigError(f"the training loss became {loss} in epoch {epoch}; lower the learning rate")
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._check(float(trainer.callback_metrics.get("train_loss", 0.0)), trainer)
         validated = (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0
         if self.monitor is not None and validated:
             self._judge(trainer, pl_module, float(trainer.callback_metrics[self.monitor]))
@@ -351,6 +360,9 @@ class _Checkpoints(L.Callback):
         self.seconds += now - self._clock
         self._clock = now
         self._write(self.last, lambda file: trainer.save_checkpoint(file, weights_only=False))
+        for older in self.folder.glob("best-*.pt"):
+            if older != self.best:
+                older.unlink()
         self._stop_if_due(trainer)
 
     def _judge(self, trainer: L.Trainer, module: L.LightningModule, score: float) -> None:
@@ -358,7 +370,9 @@ class _Checkpoints(L.Callback):
             self.stalled += 1
             return
         self.best_score, self.best_epoch, self.stalled = score, trainer.current_epoch, 0
-        self._write(self.best, lambda file: torch.save(module.state_dict(), file))
+        self._write(
+            self.folder / f"best-{self.best_epoch}.pt", lambda file: torch.save(module.state_dict(), file)
+        )
 
     @staticmethod
     def _write(path: Path, write: Callable[[Path], None]) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import logging
 import os
 import platform
 import time
@@ -24,10 +25,10 @@ from g2rec.artifacts import (
     read_record,
     write_json,
 )
-from g2rec.bundle import Bundle, CardFacts, ContentEmbedding
+from g2rec.bundle import Bundle, CardFacts, ContentEmbedding, check_parts
 from g2rec.encoders import NodeEmbeddings
 from g2rec.errors import ArtifactError, ConfigError
-from g2rec.evaluation import TargetRanks, check_cutoffs, paired_test, summarize
+from g2rec.evaluation import TargetRanks, paired_test, summarize
 from g2rec.graph import (
     CoEngagementConfig,
     CoEngagementGraph,
@@ -53,8 +54,11 @@ from g2rec.training.encoder import FittedEncoder, fit_encoder
 from g2rec.training.g2rec import fit_g2rec
 from g2rec.training.ranking import load_ranks, rank_all, save_ranks
 from g2rec.training.run_config import BaselineName, RunConfig
+from g2rec.training.sequence import training_windows
 from g2rec.training.stages import run_stage
 from g2rec.training.tokenizer import fit_tokenizer
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 ROOM_VERSION = 8
@@ -345,12 +349,15 @@ class Run:
         """
         settings = self.config.evaluation
         log = self.interactions
-        if log.num_items < max(settings.cutoffs, default=0):
+        cutoffs = tuple(k for k in settings.measured if k <= log.num_items)
+        if log.num_items < 10:
             raise ConfigError(
-                f"{self.recipe.name} has {log.num_items} items, and evaluation.cutoffs asks for the best "
-                f"{max(settings.cutoffs)}; give more data, or smaller cutoffs"
+                f"expected at least 10 items, among which rankings are measured, {self.recipe.name} has "
+                f"{log.num_items}; give more data, or stop at g2rec recommender fit, which makes a bundle"
             )
-        check_cutoffs(settings.cutoffs, log.num_items)
+        if cutoffs != settings.measured:
+            logger.warning("measured at %s, as there are %s items", cutoffs, log.num_items)
+        training_windows(log, 1)  # refuses a log without sequences before anything is trained
         counts = torch.from_numpy(np.bincount(log.train_events().item_index, minlength=log.num_items))
         models: dict[str, Any] = {}
         ranks: dict[str, TargetRanks] = {}
@@ -360,9 +367,7 @@ class Run:
         for name, model in {**fitted, "g2rec": ours}.items():
             title = TITLES[name]
             ranks[title] = self._ranks(name, model)
-            report = summarize(
-                ranks[title], counts, cutoffs=settings.cutoffs, num_samples=settings.bootstrap_samples
-            )
+            report = summarize(ranks[title], counts, cutoffs=cutoffs, num_samples=settings.bootstrap_samples)
             record = read_record(self.home("recommender" if name == "g2rec" else f"baselines/{name}"))
             report["seconds"] = record.seconds if record else None
             report["parameters"] = _parameters(model)
@@ -415,7 +420,11 @@ class Run:
     def _bundle_is_current(self, path: Path, hashes: dict[str, str], card: CardFacts) -> bool:
         if not path.is_dir():
             return False
-        folder = open_folder(path, "bundle")
+        try:
+            folder = open_folder(path, "bundle")
+            check_parts(folder)
+        except ArtifactError:  # lost or damaged: written anew
+            return False
         held = folder.meta.get("card", {}).get("metrics")
         ranking = ((folder.manifest["config"] or {}).get("recommender") or {}).get("ranking")
         return (
@@ -492,7 +501,7 @@ class Run:
             clock = time.monotonic()
             ranks = rank_all(
                 model, self.interactions.targets("test"),
-                top_k=min(max(settings.cutoffs), self.interactions.num_items), batch_size=settings.batch_size,
+                top_k=min(settings.measured[-1], self.interactions.num_items), batch_size=settings.batch_size,
             )  # fmt: skip
             save_ranks(path / "ranks", ranks, seconds=time.monotonic() - clock)
             model.cpu()

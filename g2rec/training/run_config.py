@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from g2rec.encoders import GraphSAGEConfig, LightGCNConfig
+from g2rec.errors import ConfigError
 from g2rec.graph import CoEngagementConfig
 from g2rec.interactions import InteractionsConfig
 from g2rec.prototypes import GraphHeadConfig, ModularityConfig, RandomPrototypesConfig
@@ -52,11 +53,28 @@ class EvaluationConfig:
     """How rankings are measured."""
 
     cutoffs: tuple[int, ...] = (5, 10, 20, 50)
-    """The Ks of recall, NDCG, MRR and hit rate."""
+    """The Ks of recall, NDCG, MRR and hit rate; 10 is measured in any case."""
     batch_size: int = 512
     """Users ranked at once."""
     bootstrap_samples: int = 1000
     """Resamples behind the 95% intervals."""
+
+    @property
+    def measured(self) -> tuple[int, ...]:
+        """The Ks in order, 10 among them: what tables show and models are chosen by."""
+        return tuple(sorted({*self.cutoffs, 10}))
+
+    def check(self) -> None:
+        """Refuse numbers below 1.
+
+        Raises:
+            ConfigError: If a cutoff, the batch size or the number of resamples is below 1.
+        """
+        numbers = {f"cutoffs[{at}]": value for at, value in enumerate(self.cutoffs)}
+        numbers |= {"batch_size": self.batch_size, "bootstrap_samples": self.bootstrap_samples}
+        for name, value in numbers.items():
+            if value < 1:
+                raise ConfigError(f"expected evaluation.{name} of at least 1, got {value}; raise it")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -252,3 +252,24 @@ def test_search_in_a_bundle(bundle: Bundle) -> None:
 def test_a_bad_k_is_refused(bundle: Bundle, k: Any) -> None:
     with pytest.raises(ConfigError, match="expected k"):
         bundle.recommend(["i1"], k=k)
+
+
+def test_arguments_of_many_in_any_column(bundle: Bundle) -> None:
+    histories = [["i1", "i2"], ["i3"]]
+    expected = [
+        bundle.recommend(history, k=3, deny=[denied], exclude_seen=False)
+        for history, denied in zip(histories, ["i4", "i5"], strict=True)
+    ]
+    found = bundle.recommend_many(
+        pa.array(histories), k=np.int64(3), exclude_seen=np.bool_(False), deny=pa.array([["i4"], ["i5"]])
+    )
+    assert [table["item_id"] for table in found] == [table["item_id"] for table in expected]
+
+
+def test_a_user_is_an_id_like_any_other(bundle: Bundle) -> None:
+    assert bundle.recommend(user=100.0).equals(bundle.recommend(user="100"))  # type: ignore[arg-type]
+
+
+def test_a_search_is_for_text(bundle: Bundle) -> None:
+    with pytest.raises(ConfigError, match="expected a text to search for, got None"):
+        bundle.search(None)  # type: ignore[arg-type]

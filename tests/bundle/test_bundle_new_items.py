@@ -189,3 +189,15 @@ def test_content_that_leads_nowhere_is_left_out(toy: Interactions) -> None:
     none = dataclasses.replace(toy, content=None)
     prototypes = make_bundle().prototypes
     assert ContentEmbedding.fit(none, np.zeros((toy.num_items, 8), np.float32), prototypes) is None
+
+
+def test_a_number_written_otherwise_is_not_another_item(of_text: Bundle) -> None:
+    """In a catalogue of whole numbers "007" would become a second item 7, which every lookup finds."""
+    with pytest.raises(DataError, match="got '0099999'; write it as 99999"):
+        of_text.add_items([{"item_id": "0099999", "title": "stranger"}])
+    assert of_text.add_items([{"item_id": "99999", "title": "stranger"}]).item_index([99999]).size == 1
+
+
+def test_rows_need_not_have_the_same_keys(of_text: Bundle) -> None:
+    found = of_text.tokenize([{"item_id": 99998}, {"item_id": 99999, "title": "two", "note": "later"}])
+    assert found["item_id"].to_pylist() == ["99998", "99999"]

@@ -8,6 +8,7 @@ import pytest
 from toy_run import TINY, TOY
 
 from g2rec.cli import main
+from g2rec.cli.pipeline import default_folder
 
 EVENTS = {"user": [1, 1, 1, 2, 2, 2], "item": [1, 2, 3, 1, 2, 3], "ts": [1, 2, 3, 4, 5, 6]}
 
@@ -155,3 +156,105 @@ def test_refused_settings_are_not_kept(capsys: pytest.CaptureFixture[str]) -> No
     message = refused(capsys, "encoder", "fit", "toy", "--prototypes.init_args.num_prototypes", "1")
     assert "num_prototypes" in message
     assert Path("toy/settings.yaml").read_text() == kept
+
+
+def test_a_refused_stage_leaves_the_settings_as_they_were(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where the stage before was made with others, too: the next command without the flag goes on."""
+    Path("toy.yaml").write_text(TOY)
+    Path("tiny.yaml").write_text(TINY)
+    assert main(["graph", "build", "toy.yaml", "--config", "tiny.yaml", "--out", "r"]) == 0
+    assert main(["encoder", "fit", "r"]) == 0
+    before = Path("r/settings.yaml").read_text()
+    assert "encoder" in refused(capsys, "tokenizer", "fit", "r", "--encoder.embedding_dim", "8")
+    assert Path("r/settings.yaml").read_text() == before
+    assert main(["tokenizer", "fit", "r"]) == 0
+
+
+def test_a_recipe_does_not_take_the_folder_of_a_log(capsys: pytest.CaptureFixture[str]) -> None:
+    write_events()
+    Path("toy.yaml").write_text(TOY)
+    assert main(["graph", "build", "events.parquet", "--time", "ts", "--out", "r"]) == 0
+    before = Path("r/run.json").read_text()
+    assert "is a run of a log" in refused(capsys, "run", "toy.yaml", "--out", "r")
+    assert Path("r/run.json").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "name"),
+    [
+        ("cutoffs", "[5,0]", "cutoffs[1]"),
+        ("batch_size", "0", "batch_size"),
+        ("bootstrap_samples", "0", "bootstrap_samples"),
+    ],
+)
+def test_how_it_is_measured_is_checked_first(
+    capsys: pytest.CaptureFixture[str], setting: str, value: str, name: str
+) -> None:
+    Path("toy.yaml").write_text(TOY)
+    said = refused(capsys, "run", "toy.yaml", f"--evaluation.{setting}", value)
+    assert f"expected evaluation.{name} of at least 1, got 0" in said
+    assert not Path("runs").exists()
+
+
+def test_an_unknown_level_of_the_log(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("G2REC_LOG", "loud")
+    assert "G2REC_LOG, got LOUD" in refused(capsys, "data", "list")
+
+
+def test_features_that_are_not_there_are_missed_before_the_graph_is_built(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_events()
+    arguments = ("graph", "build", "events.parquet", "--time", "ts", "--out", "r", "--content", "no.npy")
+    assert "there is no file no.npy" in refused(capsys, *arguments)
+    assert not Path("r").exists()
+
+
+def test_content_of_no_width(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("toy.yaml").write_text(TOY.replace("columns: []", "columns: [], dim: 0"))
+    assert "content.dim should be at least 1, got 0" in refused(capsys, "run", "toy.yaml")
+
+
+@pytest.mark.parametrize(
+    ("source", "folder"),
+    [
+        ("sales.2024", "runs/sales.2024"),
+        ("graphs/shop.yaml", "runs/shop"),
+        ("logs/events.parquet", "runs/events"),
+        ("logs/*.parquet", "runs/logs"),
+        ("logs/day=*/", "runs/logs"),
+        ("*.parquet", "runs/log"),
+        ("logs", "runs/logs"),
+    ],
+)
+def test_where_a_run_goes_by_itself(source: str, folder: str) -> None:
+    assert default_folder(source) == Path(folder)
+
+
+def test_a_folder_of_other_files_is_no_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("toy.yaml").write_text(TOY)
+    Path("here").mkdir()
+    Path("here/report.html").write_text("mine")
+    said = refused(capsys, "run", "toy.yaml", "--out", "here")
+    assert "here has other files, such as report.html" in said
+    assert Path("here/report.html").read_text() == "mine"
+
+
+def test_two_commands_in_one_run(capsys: pytest.CaptureFixture[str]) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    Path("toy.yaml").write_text(TOY)
+    Path("tiny.yaml").write_text(TINY)
+    assert main(["graph", "build", "toy.yaml", "--config", "tiny.yaml", "--out", "r"]) == 0
+    with Path("r/.lock").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        for command in (["run", "toy.yaml", "--out", "r"], ["encoder", "fit", "r"]):
+            assert "another g2rec is at work in r" in refused(capsys, *command)
+    assert main(["encoder", "fit", "r"]) == 0
+
+
+def test_too_few_items_to_measure(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("toy.yaml").write_text(TOY.replace("num_items: 90", "num_items: 9"))
+    Path("tiny.yaml").write_text(TINY)
+    assert "expected at least 10 items" in refused(capsys, "run", "toy.yaml", "--config", "tiny.yaml")

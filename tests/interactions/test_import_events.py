@@ -1,13 +1,15 @@
 """A user's own log becomes a recipe that reads back as the same events."""
 
 import datetime
+import uuid
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from g2rec.errors import ArtifactError, ConfigError, DataError
-from g2rec.interactions import import_events, prepare
+from g2rec.interactions import InteractionsConfig, import_events, prepare
 from g2rec.recipes import load_recipe, read_dataset
 
 LOG = {
@@ -288,3 +290,108 @@ def test_bad_files_and_columns(folder):
         import_events(folder / "log.txt", **COLUMNS)
     with pytest.raises(DataError, match="has no rows"):
         import_events(write_csv(folder / "log.csv", []), **COLUMNS)
+
+
+def test_a_column_called_title_is_the_title_and_may_be_read(folder):
+    write_log(folder / "log.parquet")
+    items = {"what": ["p1", "p2", "p3"], "title": ["red shoe", "blue shoe", "red hat"]}
+    pq.write_table(pa.table(items), folder / "items.parquet")
+    recipe = import_events(
+        folder / "log.parquet", **COLUMNS, items_path=folder / "items.parquet", text="title"
+    )
+    found = prepare(read_dataset(recipe), recipe)
+    assert sorted(found.titles) == sorted(items["title"])
+    assert found.content is not None
+
+
+def test_a_title_may_be_a_list_of_words_but_no_struct(folder):
+    write_log(folder / "log.parquet")
+    given = {"what": ["p1", "p2", "p3"], "words": [["red", "shoe"], ["hat"], []]}
+    pq.write_table(pa.table(given), folder / "items.parquet")
+    arguments = {**COLUMNS, "items_path": folder / "items.parquet", "title": "words"}
+    recipe = import_events(folder / "log.parquet", **arguments)
+    assert "red shoe" in read_dataset(recipe).items["title"].to_pylist()
+    pq.write_table(pa.table({**given, "words": [{"a": 1}] * 3}), folder / "items.parquet")
+    with pytest.raises(DataError, match="column words should hold text, it holds struct"):
+        import_events(folder / "log.parquet", **arguments)
+
+
+def test_hashes_as_ids(folder):
+    """Beyond 64 signed bits they are text; as floats, which hold no such number exactly, they are refused."""
+    hashes = np.array([2**64 - 1, 2**63, 5, 2**64 - 2, 7, 8], np.uint64)
+    write_log(folder / "log.parquet", who=hashes)
+    recipe = import_events(folder / "log.parquet", **COLUMNS)
+    assert read_dataset(recipe).events["user"].to_pylist() == [str(number) for number in hashes]
+    write_log(folder / "floats.parquet", who=hashes.astype(float))
+    with pytest.raises(DataError, match=r"not exact beyond .*, row 1"):
+        import_events(folder / "floats.parquet", **COLUMNS)
+
+
+def test_times_finer_than_a_microsecond(folder):
+    fine = pa.array([10**9 * second + 123 for second in LOG["when"]], pa.timestamp("ns"))
+    write_log(folder / "log.parquet", when=fine)
+    recipe = import_events(folder / "log.parquet", **COLUMNS)
+    assert read_dataset(recipe).events["time"].to_pylist() == LOG["when"]
+
+
+FINE = [100.010, 100.030, 100.020, 100.050, 100.040, 101.0]
+"""Ann's events by time: p1 (.010), p2 (.020), p3 (.040); the file has p3 at .040 after bob's at .050."""
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        pa.array([int(second * 1000) + 10**12 for second in FINE]),
+        pa.array([int(round(second * 1e6)) for second in FINE], pa.timestamp("us", "Europe/Berlin")),
+        pa.array(FINE),
+        pa.array([f"1970-01-01T00:01:{second - 60:.3f}" for second in FINE]),
+    ],
+    ids=["milliseconds", "timestamps", "fractions", "text"],
+)
+def test_events_of_one_second_keep_their_order(folder, times):
+    """Only events of exactly the same time are drawn in random order."""
+    who = ["ann", "ann", "ann", "bob", "ann", "bob"]
+    what = ["p1", "p3", "p2", "p1", "p4", "p2"]
+    write_log(folder / "log.parquet", who=who, what=what, when=times)
+    recipe = import_events(folder / "log.parquet", **COLUMNS)
+    for seed in range(4):
+        found = prepare(read_dataset(recipe), recipe, InteractionsConfig(seed=seed))
+        ann = found.user_index == found.user_ids.to_pylist().index("ann")
+        names = found.items["item_id"].to_pylist()
+        assert [names[index] for index in found.item_index[ann]] == ["p1", "p2", "p3", "p4"]
+        assert not found.tied.any()
+
+
+def test_two_projects_may_have_a_log_of_one_name(folder, monkeypatch):
+    for project, who in (("a", LOG["who"]), ("b", ["zoe"] * 6)):
+        (folder / project).mkdir()
+        monkeypatch.chdir(folder / project)
+        import_events(write_log(folder / project / "log.parquet", who=who), **COLUMNS)
+    monkeypatch.chdir(folder / "a")
+    assert read_dataset(load_recipe("log")).events["user"].to_pylist() == LOG["who"]
+
+
+def test_uuids_are_ids(folder):
+    keys = [uuid.UUID(int=number) for number in (1, 2, 1, 2, 1, 2)]
+    write_log(
+        folder / "log.parquet", who=pa.array([key.bytes for key in keys], pa.binary(16)).cast(pa.uuid())
+    )
+    recipe = import_events(folder / "log.parquet", **COLUMNS)
+    assert read_dataset(recipe).events["user"].to_pylist() == [str(key) for key in keys]
+    write_log(folder / "bytes.parquet", who=pa.array([b"\xff\xfe"] * 6))
+    with pytest.raises(DataError, match="column who should hold ids, numbers or text, it holds binary"):
+        import_events(folder / "bytes.parquet", **COLUMNS)
+
+
+def test_files_by_other_endings(folder):
+    write_csv(folder / "LOG.CSV", ["ann,p1,1", "bob,p2,2"])
+    (folder / "log.ndjson").write_text('{"who": "ann", "what": "p1", "when": 1}\n')
+    assert import_events(folder / "LOG.CSV", **COLUMNS).expected.events == 2
+    assert import_events(folder / "log.ndjson", **COLUMNS).expected.events == 1
+
+
+def test_items_without_events_are_told(folder, caplog):
+    write_log(folder / "log.parquet")
+    pq.write_table(pa.table({"what": ["p1", "p2", "p3", "p4", "p5"]}), folder / "items.parquet")
+    import_events(folder / "log.parquet", **COLUMNS, items_path=folder / "items.parquet")
+    assert "2 rows of items without events" in caplog.text

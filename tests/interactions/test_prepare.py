@@ -307,3 +307,17 @@ def test_bad_input_is_one_sentence():
             RawDataset(name="tiny", events=gaps.events.drop_columns("position"), items=gaps.items),
             make_recipe(),
         )
+    with pytest.raises(DataError, match="no event of tiny lies before the validation window"):
+        prepare(make_raw([1, 2, 3], [1, 2, 3], time=[5, 5, 5]), make_recipe(split="temporal"))
+
+
+def test_item_ids_tell_items_apart():
+    raw = make_raw([1, 1, 2, 2], ["x", "y", "x", "z"], time=[1, 2, 3, 4])
+
+    def named(*item_ids):
+        items = raw.items.set_column(1, "item_id", pa.array(item_ids))
+        return prepare(RawDataset(name="tiny", events=raw.events, items=items), make_recipe())
+
+    assert set(named("a", None, "c").items["item_id"].to_pylist()) == {"a", "y", "c"}
+    with pytest.raises(DataError, match="two items of the item_id a; the recipe's item_key"):
+        named("a", "b", "a")

@@ -23,6 +23,9 @@ class Handler(BaseHTTPRequestHandler):
             self.send_error(404)
             return
         begin = 0
+        if self.server.refuse and "Range" in self.headers:
+            self.send_error(416)
+            return
         if "Range" in self.headers and self.headers.get("If-Range") == self.server.etag:
             begin = int(self.headers["Range"].removeprefix("bytes=").rstrip("-"))
         self.send_response(206 if begin else 200)
@@ -42,6 +45,7 @@ class Handler(BaseHTTPRequestHandler):
 def server():
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.body, server.etag, server.cut, server.next_cut, server.ranges = BODY, '"one"', None, None, []
+    server.refuse = False
     server.url = f"http://127.0.0.1:{server.server_address[1]}/file"
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
@@ -115,3 +119,13 @@ def test_a_full_disk_is_one_sentence(server, tmp_path, monkeypatch):
     monkeypatch.setattr("g2rec.recipes._download._request", full)
     with pytest.raises(DataError, match=r"writing .* failed: No space left on device; free some space"):
         download(server.url, tmp_path / "a")
+
+
+def test_a_part_that_is_the_whole_file_is_no_failure(server, tmp_path):
+    """A kill after the last byte: the server has nothing more to send, and says so with a 416."""
+    server.cut = len(BODY) // 2
+    server.next_cut = 0
+    with pytest.raises(NetworkError):
+        download(server.url, tmp_path / "a", sha256=HASH)
+    server.cut, server.refuse = None, True
+    assert download(server.url, tmp_path / "a", sha256=HASH).read_bytes() == BODY

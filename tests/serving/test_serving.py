@@ -5,6 +5,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from toy_bundle import NUM_ITEMS, NUM_USERS, make_bundle
 
@@ -284,3 +285,14 @@ def test_new_items_are_tokenized_added_and_recommended(of_text: Bundle) -> None:
         assert refused.status_code == 422 and words in refused.json()["error"]
     again = call("POST", "/items", {"items": items, "add": False}, app=app)
     assert again.status_code == 422 and "knows it already" in again.json()["error"]
+
+
+def test_what_json_cannot_hold_is_left_out() -> None:
+    log = BUNDLE.interactions
+    rows = [[float("inf"), 1.0]] + [[0.5, 1.0]] * (NUM_ITEMS - 1)
+    items = log.items.append_column("price", pa.array([row[0] for row in rows])).append_column(
+        "range", pa.array(rows)
+    )
+    app = create_app(dataclasses.replace(BUNDLE, interactions=dataclasses.replace(log, items=items)))
+    assert set(call("GET", "/items/i0", app=app).json()) == {"item_id", "title", "semantic_id"}
+    assert call("GET", "/items/i1", app=app).json()["range"] == [0.5, 1.0]

@@ -8,7 +8,7 @@ import torch
 
 from g2rec.errors import ConfigError
 from g2rec.training import BatchKey, FitConfig, FitReport, batches, fit, optimizer
-from g2rec.training.fitting import matmul_precision
+from g2rec.training.fitting import _Checkpoints, matmul_precision
 
 ROWS = torch.randn(100, 4, generator=torch.Generator().manual_seed(1))
 
@@ -121,3 +121,40 @@ def test_tf32_is_for_training_alone(tmp_path: Path) -> None:
         with matmul_precision("highest"):  # as the validation of a recommender
             assert torch.get_float32_matmul_precision() == "highest"
         assert torch.get_float32_matmul_precision() == "high"
+
+
+def test_a_loss_that_ends_as_nan_is_one_sentence(tmp_path: Path) -> None:
+    """Also where the first batch of the last epoch was fine."""
+
+    class Late(Sums):
+        def training_step(self, batch: torch.Tensor, index: int) -> torch.Tensor:
+            loss = super().training_step(batch, index)
+            if index:
+                loss = loss * float("nan")
+                self.log("train_loss", loss, on_step=False, on_epoch=True)
+            return loss
+
+    with pytest.raises(ConfigError, match="became nan in epoch 0; lower the learning rate"):
+        run(Late(), tmp_path, epochs=1)
+
+
+def test_a_kill_between_best_and_last_leaves_a_pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The weights of the epoch that the state calls the best are there until the state calls another so."""
+    write = _Checkpoints._write
+
+    def killed(path: Path, writer: object) -> None:
+        if path.name == "last.ckpt" and (tmp_path / "checkpoints" / "best-3.pt").exists():
+            raise KilledError
+        write(path, writer)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(_Checkpoints, "_write", staticmethod(killed))
+    with pytest.raises(KilledError):
+        run(Sums(), tmp_path)
+    assert sorted(path.name for path in (tmp_path / "checkpoints").glob("best-*")) == [
+        "best-2.pt",
+        "best-3.pt",
+    ]
+    monkeypatch.undo()
+    report = run(Sums(), tmp_path)
+    kept = [path.name for path in (tmp_path / "checkpoints").glob("best-*")]
+    assert kept == [f"best-{report.best_epoch}.pt"]
