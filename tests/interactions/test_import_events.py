@@ -342,7 +342,7 @@ FINE = [100.010, 100.030, 100.020, 100.050, 100.040, 101.0]
     "times",
     [
         pa.array([int(second * 1000) + 10**12 for second in FINE]),
-        pa.array([int(round(second * 1e6)) for second in FINE], pa.timestamp("us", "Europe/Berlin")),
+        pa.array([round(second * 1e6) for second in FINE], pa.timestamp("us", "Europe/Berlin")),
         pa.array(FINE),
         pa.array([f"1970-01-01T00:01:{second - 60:.3f}" for second in FINE]),
     ],
