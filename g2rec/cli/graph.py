@@ -54,7 +54,6 @@ def graph_build(
     if settings.coengagement is not None:
         settings.coengagement.check()
     folder = out or default_folder(source)
-    check_own(folder)
     if _is_log(source):
         if mirror is not None:
             raise ConfigError(f"a mirror is of a recipe, and {source} is a log; leave out --mirror")
@@ -65,6 +64,7 @@ def graph_build(
             f"--user, --item, --time, --weight, --memory and --content are for logs, {source} is a recipe; "
             "drop them"
         )
+    check_own(folder)
     _ = open_run(folder, source, settings, mirror).graphs
 
 
