@@ -171,6 +171,8 @@ def _alone(folder: Path) -> Iterator[None]:
             raise ConfigError(
                 f"another g2rec is at work in {folder}; wait for its end, or name another folder"
             ) from None
+        except OSError:
+            pass  # a file system without locks
         yield
 
 
