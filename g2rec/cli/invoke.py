@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import difflib
 import errno
 import functools
 import inspect
@@ -53,7 +54,7 @@ def invoke(words: tuple[str, ...], function: str, arguments: list[str], example:
     except G2RecError as error:
         return _refuse(str(error))
     except jsonargparse.ArgumentError as error:
-        return _refuse(of_another_class(error, settings) or one_line(error))
+        return _refuse(of_another_class(error, settings) or unknown_name(error, call) or one_line(error))
     except OSError as error:
         if error.errno not in (
             errno.ENOSPC,
@@ -226,6 +227,21 @@ def of_another_class(
 
 def _names(kind: Any) -> list[str]:
     return [field.name for field in dataclasses.fields(kind)]
+
+
+def unknown_name(error: jsonargparse.ArgumentError, call: Callable[..., Any]) -> str | None:
+    """A sentence on a flag or a setting that there is not, with the nearest one, or those that there are."""
+    flag = re.match(r"[Uu]nrecognized arguments: (--[\w.]+)", str(error))
+    if flag:
+        near = difflib.get_close_matches(flag[1], flags_of(call), 1)
+        meant = f", {near[0]} is the nearest" if near else ""
+        return f"there is no flag {flag[1]}{meant}; see --help"
+    option = re.search(r"Group '([\w.]+)' does not accept option '(\w+)'", str(error))
+    if option:
+        head = f"--{option[1]}."
+        known = [name.removeprefix(head) for name in flags_of(call) if name.startswith(head)]
+        return f"{option[1]} has no setting {option[2]}; it has {', '.join(known)}"
+    return None
 
 
 _WANTED = {

@@ -16,6 +16,8 @@ logger = logging.getLogger(__name__)
 LEFT_OUT = 0.05
 """The share of rows that may be damaged and left out; with more the file is not what it was taken for."""
 _SEPARATORS = ",;\t|"
+_TOLD = "sep="
+"""How a first line for Excel begins, which names the separator."""
 _MISSING = ("", "NULL", "null", "NaN", "nan", "None", r"\N", "n/a", "N/A")
 
 
@@ -33,9 +35,12 @@ def read_csv(path: Path, wanted: Sequence[str]) -> pa.Table:
     try:
         with path.open(encoding=encoding, newline="") as file:
             head = file.readline()
+            told = head[len(_TOLD) :].strip() if head.lower().startswith(_TOLD) else ""
+            if told:
+                head = file.readline()
     except UnicodeError as error:
         raise DataError(f"{path} cannot be read as text ({error}); check the file") from None
-    separator = max(_SEPARATORS, key=lambda mark: _found(head, mark, wanted))
+    separator = told or max(_SEPARATORS, key=lambda mark: _found(head, mark, wanted))
     names = _fields(head, separator)
     stray: list[csv.InvalidRow] = []
 
@@ -46,7 +51,7 @@ def read_csv(path: Path, wanted: Sequence[str]) -> pa.Table:
     try:
         table = csv.read_csv(
             path,
-            read_options=csv.ReadOptions(use_threads=False, encoding=encoding),
+            read_options=csv.ReadOptions(use_threads=False, encoding=encoding, skip_rows=int(bool(told))),
             parse_options=csv.ParseOptions(
                 delimiter=separator, newlines_in_values=True, invalid_row_handler=skip
             ),
@@ -67,7 +72,7 @@ def read_csv(path: Path, wanted: Sequence[str]) -> pa.Table:
         logger.warning(
             "%s: left out %s not fitting its header, such as %s", path.name, count(len(stray)), what
         )
-    return table
+    return table.rename_columns([name.strip() for name in table.column_names])
 
 
 def count(rows: int) -> str:
@@ -97,5 +102,5 @@ def _fields(head: str, separator: str) -> list[str]:
 
 
 def _found(head: str, separator: str, wanted: Sequence[str]) -> tuple[int, int]:
-    names = _fields(head, separator)
+    names = [name.strip() for name in _fields(head, separator)]
     return len(set(wanted) & set(names)), len(names)

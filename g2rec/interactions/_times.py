@@ -1,6 +1,7 @@
 """Times of a log in whatever way it writes them, as seconds since 1970."""
 
 import datetime
+import email.utils
 import logging
 import re
 from pathlib import Path
@@ -21,6 +22,11 @@ _DATE = re.compile(
     r"(?:[ T,]+(\d{1,2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?\s*([AaPp][Mm])?)?"
 )
 """01/12/2010 08:26, 1.12.2010 or 12-01-2010 8:26 AM."""
+_SLASHES, _UTC = re.compile(r"^(\d{4})/(\d{1,2})/(\d{1,2})"), re.compile(r"\s*(UTC|GMT)$")
+_MAIL = re.compile(
+    r"(?:[A-Z][a-z]{2}, )?\d{1,2} [A-Z][a-z]{2} \d{4}( \d{1,2}:\d{2}(?::\d{2})?(?: (?:[+-]\d{4}|GMT|UTC))?)?"
+)
+"""Mon, 13 Jan 2025 10:00:00 +0100; of other zones the offset would get lost."""
 _UNITS = ((1e17, 1e9, "nano"), (1e14, 1e6, "micro"), (1e11, 1e3, "milli"))
 """From this number on, so many a second: 1e11 seconds are the year 5138, 1e11 milliseconds 1973."""
 _FAR = _UNITS[-1][0]
@@ -35,8 +41,8 @@ _COMPACT = {8: "%Y%m%d", 14: "%Y%m%d%H%M%S"}
 
 def read_times(values: pa.Array, name: str, path: Path) -> tuple[pa.Array, pa.Array | None]:
     """Seconds since 1970, null where there is no time: from numbers (seconds, milli-, micro- or nanoseconds),
-    dates such as 20101201, timestamps, dates, or text with one of these, ISO dates, or days, months and years
-    (UTC if no zone).
+    dates such as 20101201, timestamps, dates, or text with one of these, ISO dates, dates of e-mails, or
+    days, months and years (UTC if no zone).
 
     Beside them, where the times are finer, what orders events of one second: int64, in any unit.
 
@@ -210,9 +216,16 @@ def _of_date(date: "re.Match[str]", day_first: bool) -> float | None:
 
 
 def _of_iso(value: str) -> float | None:
-    """ISO 8601; None for anything else."""
+    """ISO 8601, also with slashes or a zone's name (UTC), or a date as e-mails have it; None for others."""
+    plain = _SLASHES.sub(lambda date: f"{date[1]}-{int(date[2]):02}-{int(date[3]):02}", value)
     try:
-        moment = datetime.datetime.fromisoformat(value)
+        moment = datetime.datetime.fromisoformat(_UTC.sub("+00:00", plain))
     except ValueError:
-        return None
+        mail = _MAIL.fullmatch(value)
+        if not mail:
+            return None
+        try:
+            moment = email.utils.parsedate_to_datetime(value if mail[1] else f"{value} 00:00")
+        except ValueError:
+            return None
     return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp()

@@ -258,3 +258,18 @@ def test_too_few_items_to_measure(capsys: pytest.CaptureFixture[str]) -> None:
     Path("toy.yaml").write_text(TOY.replace("num_items: 90", "num_items: 9"))
     Path("tiny.yaml").write_text(TINY)
     assert "expected at least 10 items" in refused(capsys, "run", "toy.yaml", "--config", "tiny.yaml")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--encoder_fit.epoch", "2"], "no flag --encoder_fit.epoch, --encoder_fit.epochs is the nearest"),
+        (["--zzz", "2"], "there is no flag --zzz; see --help"),
+        (["--config", "bad.yaml"], "encoder_fit has no setting epoch; it has epochs, "),
+    ],
+)
+def test_an_unknown_setting_is_told_what_there_is(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
+) -> None:
+    Path("bad.yaml").write_text("encoder_fit: {epoch: 2}\n")
+    assert says in refused(capsys, "run", "synthetic", *arguments)

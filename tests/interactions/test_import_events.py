@@ -395,3 +395,36 @@ def test_items_without_events_are_told(folder, caplog):
     pq.write_table(pa.table({"what": ["p1", "p2", "p3", "p4", "p5"]}), folder / "items.parquet")
     import_events(folder / "log.parquet", **COLUMNS, items_path=folder / "items.parquet")
     assert "2 rows of items without events" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2025-01-13 10:00:00 UTC",
+        "2025/1/13 10:00",
+        "13 Jan 2025 10:00:00",
+        "Mon, 13 Jan 2025 11:00:00 +0100",
+        "2025-01-13T10:00Z",
+    ],
+)
+def test_times_as_databases_and_mails_write_them(folder, text):
+    write_log(folder / "log.parquet", when=[text] * 6)
+    recipe = import_events(folder / "log.parquet", **COLUMNS)
+    moment = datetime.datetime(2025, 1, 13, 10, tzinfo=datetime.UTC)
+    assert set(read_dataset(recipe).events["time"].to_pylist()) == {int(moment.timestamp())}
+
+
+def test_days_and_other_zones(folder):
+    write_log(folder / "log.parquet", when=["13 Jan 2025"] * 6)
+    recipe = import_events(folder / "log.parquet", **COLUMNS)
+    moment = datetime.datetime(2025, 1, 13, tzinfo=datetime.UTC)
+    assert set(read_dataset(recipe).events["time"].to_pylist()) == {int(moment.timestamp())}
+    write_log(folder / "js.parquet", when=["Mon Jan 13 2025 11:00:00 GMT+0100"] * 6)
+    with pytest.raises(DataError, match="Mon Jan 13"):
+        import_events(folder / "js.parquet", **COLUMNS)
+
+
+def test_a_header_for_excel(folder):
+    (folder / "log.csv").write_text("sep=;\nwho ; what;when\nann;p,1;1\nbob;p2;2\n")
+    recipe = import_events(folder / "log.csv", **COLUMNS)
+    assert read_dataset(recipe).events["item"].to_pylist() == ["p,1", "p2"]
