@@ -169,8 +169,9 @@ def fit(
             recipe_dir=data,
         )
         going = open_run(folder, str(data / f"{recipe.name}.yaml"), settings, None)
-        dropped = (recipe.expected.events if recipe.expected else 0) - going.interactions.num_events
-        if deduplicate and dropped:
+        assert recipe.expected is not None
+        dropped = recipe.expected.events - going.interactions.num_events
+        if dropped:
             logger.warning("%s events repeat an item of their user; deduplicate=False keeps them", dropped)
         if evaluate:
             going.evaluate()

@@ -32,7 +32,7 @@ from g2rec.recommenders import G2Rec, TrainingBatch
 from g2rec.recommenders._transformer import Packed
 from g2rec.training.captured import CapturedLoss
 from g2rec.training.fitting import FitConfig, matmul_precision, optimizer
-from g2rec.training.g2rec import training_batches
+from g2rec.training.g2rec import shape_multiple, training_batches
 from g2rec.training.pipeline import hardware
 from g2rec.training.sequence import RecommenderModule, training_windows
 
@@ -100,7 +100,8 @@ def measure(
 def first_batches(model: G2Rec, interactions: Interactions, batch_size: int) -> list[TrainingBatch]:
     """The first batches of an epoch."""
     windows = training_windows(interactions, model.config.transformer.max_len)
-    loader = training_batches(model, windows, batch_size, seed=0, multiple=128 if model.codes.is_cuda else 1)
+    multiple = shape_multiple(windows, batch_size) if model.codes.is_cuda else 1
+    loader = training_batches(model, windows, batch_size, seed=0, multiple=multiple)
     return [batch for _, batch in zip(range(_BATCHES), loader, strict=False)]
 
 

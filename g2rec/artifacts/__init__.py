@@ -9,6 +9,7 @@ from g2rec.artifacts._io import (
     read_json,
     replace_path,
     write_json,
+    write_text,
 )
 from g2rec.artifacts._stage import StageRecord, read_record
 
@@ -29,4 +30,5 @@ __all__ = [
     "save_folder",
     "to_plain",
     "write_json",
+    "write_text",
 ]

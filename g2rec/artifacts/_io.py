@@ -77,10 +77,15 @@ def check_replaceable(path: Path) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON whole or not at all."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text, in UTF-8, whole or not at all."""
     temporary = temporary_sibling(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(value, indent=2) + "\n")
+        temporary.write_text(text, encoding="utf-8")
         replace_path(temporary, path)
     except BaseException as error:
         with contextlib.suppress(OSError):

@@ -113,10 +113,12 @@ def one_a_row(value: Any, num_rows: int, what: str) -> list[Any]:
 
 def lists_a_row(value: Any, num_rows: int, what: str) -> list[Any]:
     """A list of IDs for all rows, or a column that has a list or None for each, as one for each."""
-    values = [] if value is None else column_values(value, what)
+    if value is None:
+        return [None] * num_rows
+    values = column_values(value, what)
     if any(item is None or not isinstance(item, str | int | float | np.generic) for item in values):
         return one_a_row(values, num_rows, what)
-    return [value] * num_rows
+    return [values] * num_rows
 
 
 def _short(value: Any) -> str:

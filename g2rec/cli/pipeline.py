@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from g2rec.artifacts import check_replaceable, read_json, replace_path, write_json
+from g2rec.artifacts import check_replaceable, read_json, write_json, write_text
 from g2rec.cli.settings import write_settings
 from g2rec.cli.show import Download, Steps, announce, print_interests, print_recommendations
 from g2rec.errors import ArtifactError, ConfigError, G2RecError
@@ -43,7 +43,7 @@ def run(
         fallback: A recipe to run instead if no source of the first can be reached.
     """
     folder = out or default_folder(recipe)
-    load_recipe(recipe)
+    load_recipe(recipe)  # what is refused leaves no folder
     check_settings(settings)
     check_own(folder)
     with _alone(folder):
@@ -180,16 +180,14 @@ def _alone(folder: Path) -> Iterator[None]:
 def _unless_refused(folder: Path) -> Iterator[None]:
     """A run keeps the settings of a stage that is killed, so that it goes on, but no refused ones."""
     file = folder / "settings.yaml"
-    before = file.read_text() if file.is_file() else None
-    try:
-        with _alone(folder) if (folder / "run.json").is_file() else nullcontext():
+    with _alone(folder) if (folder / "run.json").is_file() else nullcontext():
+        before = file.read_text() if file.is_file() else None
+        try:
             yield
-    except G2RecError:
-        if before is not None:
-            temporary = file.with_suffix(".tmp")
-            temporary.write_text(before)
-            replace_path(temporary, file)
-        raise
+        except G2RecError:
+            if before is not None:
+                write_text(file, before)
+            raise
 
 
 def _is_log_run(folder: Path) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from g2rec.artifacts import replace_path
+from g2rec.artifacts import write_text
 from g2rec.errors import ConfigError
 
 SETTINGS = "settings.yaml"
@@ -114,10 +114,7 @@ def _preset_folders() -> list[Path]:
 
 def write_settings(path: Path, settings: Any) -> None:
     """Write a settings dataclass as YAML that ``--config`` reads back."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(yaml.safe_dump(_plain(settings), sort_keys=False))
-    replace_path(temporary, path)
+    write_text(path, yaml.safe_dump(_plain(settings), sort_keys=False))
 
 
 def _plain(settings: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import json as arrow_json
 
-from g2rec.artifacts import disk_error, fingerprint, replace_path
+from g2rec.artifacts import disk_error, fingerprint, replace_path, write_text
 from g2rec.errors import ConfigError, DataError
 from g2rec.interactions._csv import count, read_csv
 from g2rec.interactions._times import read_times
@@ -113,9 +113,9 @@ def import_events(
     if file.exists():
         logger.warning("%s: what was imported under this name is replaced", name)
     _check_writable(file)  # before the data, which would be of no use alone
-    _write(folder / "interactions.parquet", events)
-    _write(folder / "items.parquet", items)
-    _write(file, dump_recipe(recipe))
+    _write_table(folder / "interactions.parquet", events)
+    _write_table(folder / "items.parquet", items)
+    write_text(file, dump_recipe(recipe))
     return recipe
 
 
@@ -309,15 +309,12 @@ def _plain_columns(table: pa.Table) -> pa.Table:
     return pa.table(columns, names=names)
 
 
-def _write(path: Path, content: pa.Table | str) -> None:
-    """Write a table or a text whole or not at all."""
+def _write_table(path: Path, table: pa.Table) -> None:
+    """Write a table whole or not at all."""
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(content, str):
-            temporary.write_text(content, encoding="utf-8")
-        else:
-            pq.write_table(content, temporary)
+        pq.write_table(table, temporary)
         replace_path(temporary, path)
     except OSError as error:
         with contextlib.suppress(OSError):

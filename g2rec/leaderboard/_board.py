@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from g2rec.artifacts import replace_path, write_json
+from g2rec.artifacts import write_json, write_text
 from g2rec.leaderboard._collect import collect
 from g2rec.leaderboard._plot import plot_boards
 from g2rec.training.grid import GridPlan
@@ -28,11 +28,9 @@ def write_leaderboard(
     """
     figures = collect(plan, failures)
     write_json(out / "leaderboard.json", figures)
-    temporary = out / ".leaderboard.md.tmp"
     recipes = dict.fromkeys(board["recipe"] for board in figures["boards"])
     plots = "".join(f"\n![R@10, N@10 and paired differences, {name}]({name}.png)\n" for name in recipes)
-    temporary.write_text(f"{format_leaderboard(figures)}\n{plots}", encoding="utf-8")
-    replace_path(temporary, out / "leaderboard.md")
+    write_text(out / "leaderboard.md", f"{format_leaderboard(figures)}\n{plots}")
     plot_boards(figures, out)
     return figures
 

@@ -88,7 +88,7 @@ def _board(plan: GridPlan, cells: Sequence[Cell]) -> dict[str, Any]:
         ranks, seconds = load_ranks(cell.job.home / "ranks")
         rankings.setdefault(cell.row, {})[cell.seed] = _Ranking(ranks, places[cell.seed], seconds)
     settings = done[0].job.settings
-    cutoffs, samples = settings.evaluation.cutoffs, settings.evaluation.bootstrap_samples
+    cutoffs, samples = settings.evaluation.measured, settings.evaluation.bootstrap_samples
     rows = {}
     for name, seeds in rankings.items():
         mine = [cell for cell in cells if cell.row == name]
@@ -161,7 +161,7 @@ def _accuracy(
     for side, masked in (("unmasked", False), ("masked", True)):
         report[side] = {}
         for measure in _MEASURES:
-            for k in sorted({*cutoffs, _K}):
+            for k in cutoffs:
                 values = _per_user(held, num_users, measure, k, masked)
                 interval = bootstrap_interval(
                     torch.from_numpy(values[~np.isnan(values)]), num_samples=samples

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from g2rec import __version__
-from g2rec.artifacts import read_json, replace_path, write_json
+from g2rec.artifacts import read_json, write_json, write_text
 from g2rec.bundle import Bundle
 from g2rec.errors import ArtifactError
 from g2rec.report import _html
@@ -52,15 +52,9 @@ def write_report(run: Path) -> Path:
     except KeyError as error:
         raise ArtifactError(f"{run}/metrics.json lacks {error}; run `g2rec evaluate` on it again") from None
     write_json(run / "diagnostics.json", diagnosis.figures())
-    _write(run / "interests.md", table_of(diagnosis))
-    return _write(run / "report.html", page)
-
-
-def _write(path: Path, text: str) -> Path:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    replace_path(temporary, path)
-    return path
+    write_text(run / "interests.md", table_of(diagnosis))
+    write_text(run / "report.html", page)
+    return run / "report.html"
 
 
 def _page(metrics: Mapping[str, Any], bundle: Bundle, sections: Sequence[str], payload: Payload) -> str:

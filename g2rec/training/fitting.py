@@ -370,9 +370,8 @@ class _Checkpoints(L.Callback):
             self.stalled += 1
             return
         self.best_score, self.best_epoch, self.stalled = score, trainer.current_epoch, 0
-        self._write(
-            self.folder / f"best-{self.best_epoch}.pt", lambda file: torch.save(module.state_dict(), file)
-        )
+        assert self.best is not None
+        self._write(self.best, lambda file: torch.save(module.state_dict(), file))
 
     @staticmethod
     def _write(path: Path, write: Callable[[Path], None]) -> None:

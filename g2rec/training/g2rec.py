@@ -106,7 +106,7 @@ def fit_g2rec(
     model.train_on(torch.from_numpy(counts > 0))
     windows = training_windows(interactions, config.transformer.max_len)
     gpu = fit_config.accelerator != "cpu" and torch.cuda.is_available()
-    multiple = _multiple(windows, fit_config.batch_size) if gpu else 1
+    multiple = shape_multiple(windows, fit_config.batch_size) if gpu else 1
     train = training_batches(model, windows, fit_config.batch_size, seed, multiple)
     report = fit_recommender(
         model, train, interactions, fit_config=fit_config, folder=folder, seed=seed, masked=True,
@@ -142,7 +142,8 @@ def training_batches(
     return batches(make, len(windows.start), batch_size, seed=derive_seed(seed, "windows"), shuffle=True)
 
 
-def _multiple(windows: Windows, batch_size: int) -> int:
+def shape_multiple(windows: Windows, batch_size: int) -> int:
+    """What the shapes of batches are filled up to on a GPU: a power of two near a twelfth of their items."""
     items = float((windows.end - windows.start).mean()) * batch_size
     return int(2 ** max(0, round(math.log2(items * _ROUNDED))))
 

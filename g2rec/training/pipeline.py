@@ -357,7 +357,9 @@ class Run:
             )
         if cutoffs != settings.measured:
             logger.warning("measured at %s, as there are %s items", cutoffs, log.num_items)
-        training_windows(log, 1)  # refuses a log without sequences before anything is trained
+        training_windows(
+            log, self.config.recommender.transformer.max_len
+        )  # refuses a log without sequences before anything is trained
         counts = torch.from_numpy(np.bincount(log.train_events().item_index, minlength=log.num_items))
         models: dict[str, Any] = {}
         ranks: dict[str, TargetRanks] = {}
@@ -422,16 +424,18 @@ class Run:
             return False
         try:
             folder = open_folder(path, "bundle")
-            check_parts(folder)
+            held = folder.meta.get("card", {}).get("metrics")
+            ranking = ((folder.manifest["config"] or {}).get("recommender") or {}).get("ranking")
+            current = (
+                dict(folder.manifest["made_from"]) == hashes
+                and ranking == self.config.recommender.ranking
+                and fingerprint(held) == fingerprint(card.metrics)
+            )
+            if current:
+                check_parts(folder)
         except ArtifactError:  # lost or damaged: written anew
             return False
-        held = folder.meta.get("card", {}).get("metrics")
-        ranking = ((folder.manifest["config"] or {}).get("recommender") or {}).get("ranking")
-        return (
-            dict(folder.manifest["made_from"]) == hashes
-            and ranking == self.config.recommender.ranking
-            and fingerprint(held) == fingerprint(card.metrics)
-        )
+        return current
 
     def _card(self) -> CardFacts:
         """What the bundle's card says; figures only if they are of this recommender."""
